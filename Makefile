@@ -1,0 +1,67 @@
+# Every target works from a fresh clone. "make" alone lists them.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS   += --no-print-directory
+
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+BROWSER  := examples/wall/browser
+
+ADDR      ?= 127.0.0.1:8080
+BENCH     ?= .
+FUZZTIME  ?= 30s
+SOAK      ?= 10
+
+# The modules of the workspace. Each is tested alone, as its users see it: a
+# workspace would unify their versions.
+MODULES = $(shell go list -m -f '{{.Dir}}')
+each    = for dir in $(MODULES); do echo "== .$${dir\#$(CURDIR)}: $(1)"; (cd "$$dir" && GOWORK=off $(1)) || exit 1; done
+
+.DEFAULT_GOAL := help
+.PHONY: help test install vet fmt test-go test-browser lint fuzz bench bench-all soak wall
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: install vet fmt test-go test-browser ## everything CI runs; installs what is missing
+
+install: ## install what the tests need (as root, with apt-get; else it says what is missing)
+	@$(BROWSER)/install.sh
+
+vet: ## go vet, in every module
+	@$(call each,go vet ./...)
+
+fmt: ## fail if gofmt would change a file
+	@files=$$(git ls-files -co --exclude-standard -z '*.go' | xargs -0 -r gofmt -l); \
+	if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
+
+test-go: ## Go tests with the race detector, shuffled; then the allocation promises without it
+	@$(call each,go test -race -shuffle=on -timeout 8m ./...)
+	@$(call each,go test -run Alloc ./...)
+
+test-browser: ## the wall in real browsers, against a server with the race detector
+	@cd $(BROWSER) && npm test
+
+lint: ## golangci-lint, pinned, in every module
+	@$(call each,go run $(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...)
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@for dir in $(MODULES); do cd "$$dir"; export GOWORK=off; for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' "$$pkg" | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$pkg"; \
+		done; \
+	done; done
+
+bench: ## Go benchmarks (BENCH is a pattern), then ours, floors and Go peers, with the figures: 25 min (REPS=1: 10)
+	@$(call each,go test -run '^$$' -bench '$(BENCH)' -benchmem ./...)
+	@$(MAKE) -C bench
+
+bench-all: ## every test of every peer, of npm and Debian too (installs them): 2 h
+	@$(MAKE) -C bench all
+
+soak: ## the tests SOAK (10) times over, to find what fails rarely
+	@$(call each,go test -race -shuffle=on -count=$(SOAK) -timeout 60m ./...)
+	@cd $(BROWSER) && npm run pretest && for i in $$(seq $(SOAK)); do npm run --ignore-scripts test; done
+
+wall: ## run the example on ADDR (127.0.0.1:8080)
+	@go run ./examples/wall -addr $(ADDR)
