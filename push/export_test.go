@@ -1,0 +1,116 @@
+package push
+
+import (
+	"fmt"
+	"slices"
+)
+
+// LogState is what a log holds, for tests of what it frees.
+type LogState struct{ Topics, Patterns, Links, Events, Bytes, Aging, Parked int }
+
+// State returns what the hub's log holds.
+func (h *Hub) State() LogState {
+	l := h.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := LogState{
+		Topics: len(l.topics), Patterns: len(l.patterns), Events: len(l.all.ring.live()) - l.all.ring.dead,
+		Bytes: l.bytes, Aging: len(l.expiry), Parked: len(l.all.parked) + len(l.lobby.parked),
+	}
+	for _, t := range l.topics {
+		s.Parked += len(t.parked)
+		s.Links += len(t.patterns)
+	}
+	for _, f := range l.patterns {
+		s.Parked += len(f.parked)
+	}
+	return s
+}
+
+// Open returns the hub's subscriptions.
+func (h *Hub) Open() (open []*Subscription) {
+	h.each(func(s *Subscription) { open = append(open, s) })
+	return open
+}
+
+// CheckLog reports what is wrong inside the hub's log, or nil.
+func (h *Hub) CheckLog() error { return h.log.check() }
+
+// CheckLog reports what is wrong inside the broker's log, or nil.
+func (b *Memory) CheckLog() error { return b.log.check() }
+
+func (l *log) check() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []*Message
+	for name, t := range l.topics {
+		if err := l.checkTopic(name, t); err != nil {
+			return fmt.Errorf("topic %s: %w", name, err)
+		}
+		all = append(all, t.ring.live()...)
+	}
+	slices.SortFunc(all, func(a, b *Message) int { return int(a.ID.Seq) - int(b.ID.Seq) })
+	if err := checkRing(&l.all.ring, all, 0); err != nil {
+		return fmt.Errorf("the ring of all: %w", err)
+	}
+	bytes := 0
+	for _, m := range all {
+		bytes += m.size
+	}
+	if bytes != l.bytes {
+		return fmt.Errorf("%d bytes are counted, there are %d", l.bytes, bytes)
+	}
+	for name, f := range l.patterns {
+		matching := slices.DeleteFunc(slices.Clone(all), func(m *Message) bool { return !Match(name, m.Topic) })
+		if err := checkRing(&f.ring, matching, f.from); err != nil {
+			return fmt.Errorf("the ring of %s: %w", name, err)
+		}
+	}
+	for i, t := range l.expiry {
+		if t.expiry != i || l.topics[t.pattern] != t {
+			return fmt.Errorf("%s is in the expiry queue at %d, its index is %d", t.pattern, i, t.expiry)
+		}
+	}
+	return nil
+}
+
+// checkTopic checks one topic's links, evidence and events.
+func (l *log) checkTopic(name string, t *topicFeed) error {
+	links := 0
+	for pattern, f := range l.patterns {
+		if Match(pattern, name) {
+			if links++; !slices.Contains(t.patterns, f) || f.sentinel < t.sentinel {
+				return fmt.Errorf("not linked to %s, or its evidence is newer", pattern)
+			}
+		}
+	}
+	m := t.ring.front()
+	switch {
+	case links != len(t.patterns):
+		return fmt.Errorf("%d links, %d patterns match", len(t.patterns), links)
+	case m == nil && t.readers == 0:
+		return fmt.Errorf("has neither events nor readers")
+	case m != nil && m.ID.Seq <= t.sentinel:
+		return fmt.Errorf("event %d is retained, though %d was removed", m.ID.Seq, t.sentinel)
+	case m != nil && t.rule.age > 0 && t.expiry < 0:
+		return fmt.Errorf("has events that do not age")
+	}
+	return nil
+}
+
+// checkRing checks that a ring has the messages after from, and counts right
+// those that are gone.
+func checkRing(r *ring, want []*Message, from uint64) error {
+	want = slices.DeleteFunc(want, func(m *Message) bool { return m.ID.Seq <= from })
+	gone := 0
+	have := slices.DeleteFunc(slices.Clone(r.live()), func(m *Message) bool {
+		if m.gone {
+			gone++
+		}
+		return m.gone
+	})
+	if !slices.Equal(have, want) || gone != r.dead || gone > max(32, len(r.live())/2+1) {
+		return fmt.Errorf("it has %d messages and %d that are gone, want %d and %d", len(have), gone, len(want), r.dead)
+	}
+	return nil
+}

@@ -1,0 +1,39 @@
+package push
+
+import "time"
+
+// maxIdem bounds the idempotency keys that a memory broker remembers; above
+// it the oldest is forgotten before its time.
+const maxIdem = 1 << 17
+
+type idemKey struct{ topic, key string }
+
+type idemEntry struct {
+	key   idemKey
+	until time.Duration
+}
+
+// idemMemory remembers which event an idempotency key stands for.
+type idemMemory struct {
+	ids   map[idemKey]ID
+	order []idemEntry // by time
+}
+
+// seen returns the ID that stands for a key at a time.
+func (s *idemMemory) seen(k idemKey, now time.Duration) (ID, bool) {
+	for len(s.order) > 0 && (s.order[0].until <= now || len(s.order) > maxIdem) {
+		delete(s.ids, s.order[0].key)
+		s.order[0] = idemEntry{}
+		s.order = s.order[1:]
+	}
+	id, ok := s.ids[k]
+	return id, ok
+}
+
+func (s *idemMemory) add(k idemKey, id ID, now time.Duration) {
+	if s.ids == nil {
+		s.ids = map[idemKey]ID{}
+	}
+	s.ids[k] = id
+	s.order = append(s.order, idemEntry{k, now + IdemWindow})
+}

@@ -1,0 +1,156 @@
+package push
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+)
+
+// log is the ordered log in memory: the memory broker's own, or a hub's window
+// onto the tail of another broker's. One mutex guards all of it, and with it
+// the positions of its readers: so no reader can see a sequence before all its
+// matching events below.
+type log struct {
+	mu       sync.Mutex
+	head     ID
+	floor    uint64 // below it a cursor gets a gap without further evidence
+	topics   map[string]*topicFeed
+	patterns map[string]*feed
+	byTopic  tree[*topicFeed] // the same topics
+	byShape  tree[*feed]      // the same patterns
+	all      feed             // every event that is retained
+	lobby    feed             // where readers without topics park
+	bytes    int
+	maxBytes int
+	rule     func(topic string) retention
+	expiry   expiryQueue
+	timer    *time.Timer // for the next expiry
+	closed   error
+	secret   uint64        // of the checks
+	wakes    []*attachment // of appends, until mu is released
+	lists    [][]*Message  // scratch of collect
+	started  time.Time     // monotonic zero of message.added
+}
+
+func newLog(rule func(string) retention, maxBytes int) *log {
+	return &log{
+		topics: map[string]*topicFeed{}, patterns: map[string]*feed{}, rule: rule, maxBytes: maxBytes,
+		secret: rand.Uint64(), started: time.Now(),
+	}
+}
+
+// now is monotonic: a wall clock that jumps ages nothing.
+func (l *log) now() time.Duration { return time.Since(l.started) }
+
+// newEpoch is never 0.
+func newEpoch() uint64 {
+	for {
+		if e := rand.Uint64(); e != 0 {
+			return e
+		}
+	}
+}
+
+// id returns the ID of a sequence in the memory broker's log. Its checks are a
+// keyed mix of the sequence (splitmix64), so that any sequence can be
+// verified, also when its event is gone.
+func (l *log) id(seq uint64) ID {
+	if seq == 0 {
+		return ID{Epoch: l.head.Epoch}
+	}
+	z := seq*0x9e3779b97f4a7c15 + l.secret
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return ID{l.head.Epoch, seq, uint32(z>>32) | 1}
+}
+
+// knows reports whether id is a position of the memory broker's log.
+func (l *log) knows(id ID) bool {
+	return id.Epoch == l.head.Epoch && id.Seq <= l.head.Seq && (id.Check == 0 || id.Check == l.id(id.Seq).Check)
+}
+
+// append adds a message with its ID set, at the head. The caller holds mu and
+// wakes l.wakes after it has released it.
+func (l *log) append(m *Message) {
+	t := l.topic(m.Topic)
+	m.added = l.now()
+	m.ephemeral = t.rule.ephemeral
+	head := l.head
+	l.head = m.ID
+	l.all.ring.push(m)
+	t.ring.push(m)
+	t.bytes += m.size
+	l.bytes += m.size
+	l.wakes = t.takeParked(l.wakes, head)
+	l.wakes = l.all.takeParked(l.wakes, head)
+	for _, f := range t.patterns {
+		f.ring.push(m)
+		l.wakes = f.takeParked(l.wakes, head)
+	}
+	l.trim(t)
+}
+
+// takeWakes returns the readers to wake, once mu is released.
+func (l *log) takeWakes() []*attachment {
+	if len(l.wakes) == 0 {
+		return nil
+	}
+	w := l.wakes
+	l.wakes = nil
+	return w
+}
+
+func (l *log) wake(atts []*attachment) {
+	if len(atts) == 0 {
+		return
+	}
+	var few [8]*shard
+	shards := few[:0]
+	for _, a := range atts {
+		if st := a.reader.stream.Load(); st == nil {
+			a.reader.wake()
+		} else if !slices.Contains(shards, st.shard) {
+			shards = append(shards, st.shard)
+		}
+	}
+	for _, sh := range shards {
+		sh.wake(atts)
+	}
+	clear(atts)
+	l.mu.Lock()
+	if l.wakes == nil { // keep the scratch
+		l.wakes = atts[:0]
+	}
+	l.mu.Unlock()
+}
+
+// shut ends every reader with err.
+func (l *log) shut(err error) {
+	l.mu.Lock()
+	if l.closed != nil {
+		l.mu.Unlock()
+		return
+	}
+	l.closed = err
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	w := l.wakeAll()
+	l.mu.Unlock()
+	l.wake(w)
+}
+
+// wakeAll takes every parked reader.
+func (l *log) wakeAll() []*attachment {
+	w := l.takeWakes()
+	w = l.all.takeParked(w, l.head)
+	w = l.lobby.takeParked(w, l.head)
+	for _, t := range l.topics {
+		w = t.takeParked(w, l.head)
+	}
+	for _, f := range l.patterns {
+		w = f.takeParked(w, l.head)
+	}
+	return w
+}

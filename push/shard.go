@@ -1,0 +1,229 @@
+package push
+
+import (
+	"runtime"
+	"sync"
+	"time"
+)
+
+// shards are a hub's writers.
+type shards struct {
+	mu   sync.Mutex
+	list []*shard
+	next int
+}
+
+// pick returns the shard for a new stream.
+func (ss *shards) pick(l *log) *shard {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.list == nil {
+		ss.list = make([]*shard, runtime.GOMAXPROCS(0))
+		for i := range ss.list {
+			ss.list[i] = &shard{log: l}
+		}
+	}
+	ss.next = (ss.next + 1) % len(ss.list)
+	return ss.list[ss.next]
+}
+
+// shard writes a part of a hub's streams. It has a goroutine only while there
+// is something to write.
+type shard struct {
+	log *log
+
+	mu      sync.Mutex
+	streams []*Stream
+	groups  []*group // from first on: what has news; each group in turn
+	first   int
+	free    []*group
+	open    *group // takes single streams
+	running bool
+	beat    *time.Timer
+	every   time.Duration // when beat fires
+	buf     []byte        // scratch of the goroutine
+}
+
+// group is what one event woke. Groups take turns, so that a topic of one does
+// not wait for a topic of 100,000.
+type group struct {
+	streams []*Stream
+	next    int
+}
+
+const (
+	scratch = 64 << 10 // bytes gathered for one write
+	turn    = 32       // streams of a group served at a time
+)
+
+func (sh *shard) add(st *Stream) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	st.at = len(sh.streams)
+	sh.streams = append(sh.streams, st)
+	st.queued = false
+	sh.queueLocked(st)
+	if d := st.sub.heartbeat; d > 0 {
+		sh.beatWithin(d / beatParts)
+	}
+}
+
+func (sh *shard) remove(st *Stream) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	st.left = true
+	st.makeRoomLocked()
+	last := len(sh.streams) - 1
+	sh.streams[st.at] = sh.streams[last]
+	sh.streams[st.at].at = st.at
+	sh.streams[last] = nil
+	sh.streams = sh.streams[:last]
+	if last == 0 && sh.beat != nil {
+		sh.beat.Stop()
+		sh.beat = nil
+	}
+}
+
+// queueLocked has a stream served. The caller holds mu.
+func (sh *shard) queueLocked(st *Stream) {
+	if st.queued {
+		return
+	}
+	st.queued = true
+	if sh.open == nil {
+		sh.open = sh.newGroup()
+	}
+	sh.open.streams = append(sh.open.streams, st)
+	sh.runLocked()
+}
+
+// wake has the streams among atts served, as one group. It leaves the others.
+func (sh *shard) wake(atts []*attachment) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if len(atts) == 1 {
+		sh.queueLocked(atts[0].reader.stream.Load())
+		return
+	}
+	var g *group
+	for _, a := range atts {
+		st := a.reader.stream.Load()
+		if st == nil || st.shard != sh || st.queued {
+			continue
+		}
+		if g == nil {
+			g = sh.newGroup()
+		}
+		st.queued = true
+		g.streams = append(g.streams, st)
+	}
+	if g != nil {
+		sh.groups = append(sh.groups, g)
+		sh.runLocked()
+	}
+}
+
+func (sh *shard) newGroup() *group {
+	if n := len(sh.free); n > 0 {
+		g := sh.free[n-1]
+		sh.free = sh.free[:n-1]
+		return g
+	}
+	return &group{}
+}
+
+func (sh *shard) runLocked() {
+	if !sh.running {
+		sh.running = true
+		go sh.run()
+	}
+}
+
+// run serves whatever has news, and ends when nothing has.
+func (sh *shard) run() {
+	var batch [turn]*Stream
+	for {
+		todo := sh.take(batch[:0])
+		if len(todo) == 0 {
+			return
+		}
+		for _, st := range todo {
+			sh.serve(st)
+		}
+	}
+}
+
+// take takes the next streams, off the first group and, if that is small, off
+// those behind it. A group that is not through goes to the back.
+func (sh *shard) take(dst []*Stream) []*Stream {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.open != nil {
+		sh.groups = append(sh.groups, sh.open)
+		sh.open = nil
+	}
+	for len(dst) < turn && sh.first < len(sh.groups) {
+		g := sh.groups[sh.first]
+		sh.groups[sh.first] = nil
+		sh.first++
+		n := min(turn-len(dst), len(g.streams)-g.next)
+		dst = append(dst, g.streams[g.next:g.next+n]...)
+		if g.next += n; g.next < len(g.streams) {
+			sh.groups = append(sh.groups, g)
+			break
+		}
+		sh.freeGroup(g)
+	}
+	for _, st := range dst {
+		st.queued = false
+	}
+	if sh.first == len(sh.groups) {
+		sh.groups, sh.first = sh.groups[:0], 0
+	} else if sh.first > len(sh.groups)/2 {
+		n := copy(sh.groups, sh.groups[sh.first:])
+		clear(sh.groups[n:])
+		sh.groups, sh.first = sh.groups[:n], 0
+	}
+	sh.running = len(dst) > 0
+	return dst
+}
+
+func (sh *shard) freeGroup(g *group) {
+	clear(g.streams)
+	g.streams, g.next = g.streams[:0], 0
+	if len(sh.free) < 8 {
+		sh.free = append(sh.free, g)
+	}
+}
+
+// beatParts is how fine silence is measured: a heartbeat comes up to this part
+// of its interval early.
+const beatParts = 8
+
+func (sh *shard) beatWithin(d time.Duration) {
+	switch {
+	case sh.beat == nil:
+		sh.every, sh.beat = d, time.AfterFunc(d, sh.listen)
+	case d < sh.every:
+		sh.every = d
+		sh.beat.Reset(d)
+	}
+}
+
+// listen looks for streams that were silent for long.
+func (sh *shard) listen() {
+	sh.mu.Lock()
+	streams := append([]*Stream(nil), sh.streams...)
+	if sh.beat != nil {
+		sh.beat.Reset(sh.every)
+	}
+	sh.mu.Unlock()
+	now := sh.log.now()
+	for _, st := range streams {
+		if s := st.sub; s.heartbeat > 0 && s.silent(now, s.heartbeat-s.heartbeat/beatParts) {
+			sh.mu.Lock()
+			sh.queueLocked(st)
+			sh.mu.Unlock()
+		}
+	}
+}
