@@ -1,0 +1,138 @@
+package direct
+
+import (
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// watcher notices that peers leave, with one epoll instance for all parked
+// connections: so none needs a goroutine that reads. It has a goroutine only
+// while it watches something.
+type watcher struct {
+	mu    sync.Mutex
+	file  *os.File // the epoll instance, itself polled by the runtime
+	conns map[uint64]*Conn
+	last  uint64
+	runs  bool
+}
+
+var peers watcher
+
+// interest is that the peer closed its side, at once, once: a half-closed
+// connection counts as gone.
+const interest = syscall.EPOLLRDHUP | syscall.EPOLLONESHOT
+
+func (w *watcher) add(c *Conn) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.file == nil {
+		fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+		if err != nil {
+			return err
+		}
+		if err := syscall.SetNonblock(fd, true); err != nil {
+			return err
+		}
+		w.file = os.NewFile(uintptr(fd), "epoll")
+		w.conns = map[uint64]*Conn{}
+	}
+	w.last++
+	c.watched = w.last
+	if err := w.control(c, syscall.EPOLL_CTL_ADD); err != nil {
+		return err
+	}
+	w.conns[c.watched] = c
+	if !w.runs {
+		w.runs = true
+		_ = w.file.SetReadDeadline(time.Time{})
+		go w.run()
+	}
+	return nil
+}
+
+func (w *watcher) control(c *Conn, op int) error {
+	ep, err := w.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	ev := syscall.EpollEvent{Events: interest, Fd: int32(uint32(c.watched)), Pad: int32(uint32(c.watched >> 32))}
+	var errno error
+	err = c.raw.Control(func(fd uintptr) {
+		_ = ep.Control(func(epfd uintptr) { errno = syscall.EpollCtl(int(epfd), op, int(fd), &ev) })
+	})
+	if err != nil {
+		return err
+	}
+	return errno
+}
+
+// remove is called before the connection is closed.
+func (w *watcher) remove(c *Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.conns[c.watched] != c {
+		return
+	}
+	delete(w.conns, c.watched)
+	_ = w.control(c, syscall.EPOLL_CTL_DEL) // closing the descriptor does it, too
+	if len(w.conns) == 0 {
+		_ = w.file.SetReadDeadline(time.Unix(1, 0)) // the goroutine ends
+	}
+}
+
+func (w *watcher) run() {
+	raw, err := w.file.SyscallConn()
+	var events [128]syscall.EpollEvent
+	for err == nil {
+		n := 0
+		err = raw.Read(func(fd uintptr) bool {
+			n, _ = syscall.EpollWait(int(fd), events[:], 0)
+			return n > 0
+		})
+		for _, c := range w.find(events[:max(n, 0)]) {
+			c.left()
+		}
+		if err != nil && w.goOn() {
+			err = nil
+		}
+	}
+}
+
+// find returns the connections that events are about.
+func (w *watcher) find(events []syscall.EpollEvent) (gone []*Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, ev := range events {
+		if c := w.conns[uint64(uint32(ev.Fd))|uint64(uint32(ev.Pad))<<32]; c != nil {
+			gone = append(gone, c)
+		}
+	}
+	return gone
+}
+
+// goOn reports whether there is something to watch again.
+func (w *watcher) goOn() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.conns) == 0 {
+		w.runs = false
+		return false
+	}
+	_ = w.file.SetReadDeadline(time.Time{})
+	return true
+}
+
+// peerTimeout is how long data may stay unacknowledged. Heartbeats see to it
+// that there is some, so a peer that vanished without a word is noticed.
+const peerTimeout = 35 * time.Second
+
+const tcpUserTimeout = 18 // TCP_USER_TIMEOUT of tcp(7), which package syscall lacks
+
+// tune has the system give a peer up that acknowledges nothing.
+func tune(c *Conn) {
+	_ = c.raw.Control(func(fd uintptr) { // without it, the system's own patience holds
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(peerTimeout.Milliseconds()))
+	})
+}
