@@ -1,0 +1,64 @@
+package ws
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/dualpush-go/dualpush/push"
+	"github.com/dualpush-go/dualpush/push/direct"
+	"github.com/dualpush-go/dualpush/push/wire"
+)
+
+// Start is Serve for a connection that may outlive its handler. Over plain TCP
+// the hub writes it, a goroutine of its own reads it, and Start returns at
+// once; r's context then ends nothing, and only its values are passed on.
+// Anywhere else it blocks as Serve does. Either way ended is called once, with
+// what Serve would return, when the connection is over; the caller closes sub
+// there. An error means that there was no handshake, as with Serve, and that
+// ended is not called.
+//
+// IT DOES NOT CHECK THE ORIGIN: see Serve.
+func Start(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts *Options, ended func(error)) error {
+	s, err := newSession(w, r, sub, opts)
+	if err != nil {
+		return err
+	}
+	d := direct.New(s.conn.Conn, s.opts.WriteTimeout)
+	if d == nil {
+		ended(s.run(r.Context()))
+		return nil
+	}
+	st := sub.NewStream(written{d, s.conn}, wire.Frames{Framer: s.framer}, func(err error) {
+		s.conn.stream.Store(nil)
+		if end := wire.Ending(err); end != nil {
+			s.tell(end)
+			err = end
+		}
+		err = s.finish(err)
+		s.release()
+		ended(err)
+	})
+	s.conn.stream.Store(st)
+	s.begin(context.WithoutCancel(r.Context()))
+	st.Start()
+	return nil
+}
+
+// written is a connection that the hub writes.
+type written struct {
+	*direct.Conn
+	conn *conn
+}
+
+// Write implements push.Conn. It waits for the client, and if that fails no
+// close frame can follow.
+func (w written) Write(b []byte) (int, error) {
+	c := w.conn
+	c.lock <- struct{}{}
+	defer c.unlock()
+	if err := c.writeLocked(b); err != nil {
+		return 0, err
+	}
+	c.lift()
+	return len(b), nil
+}
