@@ -1,0 +1,143 @@
+package middleware
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	echomw "github.com/labstack/echo/v4/middleware"
+
+	"github.com/dualpush-go/dualpush/middleware/rest"
+	"github.com/dualpush-go/dualpush/push"
+)
+
+// What the mount takes from package rest, under the names of this package.
+type (
+	// Auth finds out who a request comes from.
+	Auth = rest.Auth
+	// AuthFunc is a function that is an Auth.
+	AuthFunc = rest.AuthFunc
+	// Principal is who a request comes from and what it may do.
+	Principal = rest.Principal
+	// Problem is an error in the form of RFC 9457.
+	Problem = rest.Problem
+	// Connection describes a stream or a waiting poll.
+	Connection = rest.Connection
+)
+
+// Public lets anybody do what grants say, and nothing else.
+func Public(grants ...push.Grant) Auth { return rest.Public(grants...) }
+
+// Insecure lets everybody on this machine do everything; see rest.Insecure.
+func Insecure() Auth { return rest.Insecure() }
+
+// Config configures Mount.
+type Config struct {
+	// Skipper defines a function to skip the mount: what it skips is 404.
+	// Optional. Default echo's DefaultSkipper, which skips nothing.
+	Skipper echomw.Skipper
+
+	// Auth says who may do what: Public(grants…) for what anybody may do,
+	// Insecure() for trying things out on one machine.
+	// Required.
+	Auth Auth
+
+	// PublicURL is scheme and host as browsers see them, e.g.
+	// "https://api.example.com". Requests for another host are refused.
+	// Optional. Default "": any host is served.
+	PublicURL string
+
+	// Origins are the origins of other sites that may use the mount from a
+	// browser; "*" is any, without credentials.
+	// Optional. Default none: only the mount's own.
+	Origins []string
+
+	// MaxMessage is the largest event that a client may publish, in bytes.
+	// Optional. Default 64 KiB.
+	MaxMessage int64
+
+	// MaxTopics is how many topics and patterns one connection may have.
+	// Optional. Default 100.
+	MaxTopics int
+
+	// MaxConnections is how many streams and waiting polls may be open at
+	// once; further ones are told to come back.
+	// Optional. Default 0: no limit.
+	MaxConnections int
+
+	// Heartbeat is the silence after which a stream says that it is alive.
+	// Optional. Default 25 s, which is also the most.
+	Heartbeat time.Duration
+
+	// OnOpen and OnClose are told of each stream and waiting poll. They must
+	// not block.
+	// Optional.
+	OnOpen, OnClose func(Connection)
+
+	// ErrorHandler answers a request that failed before an answer began. Its
+	// error is an *echo.HTTPError whose Internal is a *Problem.
+	// Optional. Default: the problem goes out as application/problem+json.
+	ErrorHandler func(err error, c echo.Context) error
+
+	// Logger gets what goes wrong.
+	// Optional. Default slog.Default().
+	Logger *slog.Logger
+}
+
+func (cfg *Config) toRest(hub *push.Hub) rest.Config {
+	return rest.Config{
+		Hub: hub, Auth: cfg.Auth, PublicURL: cfg.PublicURL, Origins: cfg.Origins,
+		MaxMessage: cfg.MaxMessage, MaxTopics: cfg.MaxTopics, MaxConnections: cfg.MaxConnections,
+		Heartbeat: cfg.Heartbeat, OnOpen: cfg.OnOpen, OnClose: cfg.OnClose, Logger: cfg.Logger,
+	}
+}
+
+// fail answers with a problem, by Echo's conventions if the app wants to.
+func fail(c echo.Context, err error, handler func(error, echo.Context) error) error {
+	p := rest.AsProblem(err)
+	if he, ok := errors.AsType[*echo.HTTPError](p.Err); ok { // of a middleware that limits the body
+		p = &Problem{Title: http.StatusText(he.Code), Status: he.Code, Detail: fmt.Sprint(he.Message), Err: he}
+	}
+	if handler != nil {
+		return handler(echo.NewHTTPError(p.Status, p.Detail).WithInternal(p), c)
+	}
+	p.Write(c.Response())
+	return nil
+}
+
+// writer is an Echo response from which package rest can take the writer of a
+// stream.
+type writer struct{ *echo.Response }
+
+// StreamWriter implements rest.StreamWriter: Echo's Response writes the head
+// to the server's own writer, so that its hooks run and Committed holds; then
+// every byte goes to that writer, past all middlewares' writers.
+func (w writer) StreamWriter() http.ResponseWriter {
+	w.Response.Writer = rest.Innermost(w.Response)
+	w.Header().Del(echo.HeaderContentEncoding) // a compressor may have announced itself
+	return streamWriter{w.Response.Writer, w.Response}
+}
+
+type streamWriter struct {
+	http.ResponseWriter // the server's own
+	head                *echo.Response
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w streamWriter) WriteHeader(status int) { w.head.WriteHeader(status) }
+
+// Write implements http.ResponseWriter.
+func (w streamWriter) Write(b []byte) (int, error) {
+	if !w.head.Committed {
+		w.head.WriteHeader(http.StatusOK)
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.head.Size += int64(n)
+	return n, err
+}
+
+// Unwrap leads http.ResponseController to the server's writer.
+func (w streamWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,106 @@
+package rest
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/dualpush-go/dualpush/push"
+)
+
+// Config configures a mount.
+type Config struct {
+	// Hub is the hub to serve. Required.
+	Hub *push.Hub
+
+	// Auth says who may do what. Required: Public(grants…) for what anybody
+	// may do, Insecure() for trying things out on this machine.
+	Auth Auth
+
+	// Prefix is the path under which the handler is mounted, e.g. "/push".
+	// Optional. Default "": the root.
+	Prefix string
+
+	// PublicURL is scheme and host as browsers see them. Requests for another
+	// host are then refused. Optional. Default: any host is served.
+	PublicURL string
+
+	// Origins are the origins of other sites that may use the mount from a
+	// browser, e.g. "https://app.example.com"; "*" is any, without
+	// credentials. Optional. Default: the mount's own only.
+	Origins []string
+
+	// MaxMessage is the largest event that a client may publish, in bytes.
+	// Optional. Default 64 KiB.
+	MaxMessage int64
+
+	// MaxTopics is how many topics and patterns one connection may have.
+	// Optional. Default 100.
+	MaxTopics int
+
+	// MaxConnections is how many streams and waiting polls may be open at
+	// once; further ones are told to come back. Optional. Default: no limit.
+	MaxConnections int
+
+	// Heartbeat is the silence after which a stream says that it is alive.
+	// Optional. Default 25 s, below the 30 s and 60 s of common proxies.
+	Heartbeat time.Duration
+
+	// OnOpen and OnClose are told of each stream and waiting poll, since an
+	// access log sees a stream when it ends. They must not block. Optional.
+	OnOpen, OnClose func(Connection)
+
+	// Logger gets what goes wrong. Optional. Default slog.Default().
+	Logger *slog.Logger
+}
+
+// Connection describes a stream or a waiting poll.
+type Connection struct {
+	ID         string
+	Subject    string
+	Transport  string // "sse", "ndjson", "ws" or "poll"
+	Topics     []string
+	RemoteAddr string
+}
+
+const maxHeartbeat = 25 * time.Second
+
+// New returns the handler for a mount, or what is wrong with the configuration
+// and how to mend it.
+func New(cfg Config) (*Handler, error) {
+	if cfg.Hub == nil {
+		return nil, errors.New("rest: Config.Hub is missing: set it to push.New()")
+	}
+	if cfg.Auth == nil {
+		return nil, errors.New("rest: Config.Auth is missing: set it to Public(push.Sub(\"…\"), …) for what anybody may do, " +
+			"or to Insecure() while you try things out on one machine")
+	}
+	if cfg.Prefix == "/" {
+		cfg.Prefix = ""
+	}
+	if cfg.Prefix != "" && (cfg.Prefix[0] != '/' || strings.HasSuffix(cfg.Prefix, "/")) {
+		return nil, fmt.Errorf("rest: Config.Prefix %q: it starts with a slash and does not end with one, e.g. /push", cfg.Prefix)
+	}
+	if cfg.Heartbeat < 0 || cfg.Heartbeat > maxHeartbeat {
+		return nil, fmt.Errorf("rest: Config.Heartbeat %v: at most %v, or proxies cut silent streams", cfg.Heartbeat, maxHeartbeat)
+	}
+	origins, err := newOriginPolicy(cfg.PublicURL, cfg.Origins)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.MaxMessage <= 0 {
+		cfg.MaxMessage = 64 << 10
+	}
+	if cfg.MaxTopics <= 0 {
+		cfg.MaxTopics = 100
+	}
+	if cfg.Heartbeat == 0 {
+		cfg.Heartbeat = maxHeartbeat
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &Handler{cfg: cfg, hub: cfg.Hub, origins: origins}, nil
+}

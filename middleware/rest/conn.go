@@ -1,0 +1,193 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/time/rate"
+
+	"github.com/dualpush-go/dualpush/push"
+)
+
+// conn is an open stream or waiting poll: its subscription and on whose behalf
+// it reads.
+type conn struct {
+	h         *Handler
+	sub       *push.Subscription
+	stream    stream
+	transport string
+	addr      string
+	limit     *rate.Limiter // of actions through the REST twins
+
+	updating sync.Mutex // held while the topics are checked and changed
+
+	mu  sync.Mutex
+	who *Principal
+}
+
+// connections are the open ones by their id.
+type connections struct {
+	mu   sync.Mutex
+	open map[string]*conn
+}
+
+// find returns the connection with an id, as far as it is who's: for an
+// authenticated subject the id is no credential, for an anonymous one it is.
+func (cs *connections) find(id string, who *Principal) *conn {
+	cs.mu.Lock()
+	c := cs.open[id]
+	cs.mu.Unlock()
+	if c == nil || c.principal().Subject != who.Subject {
+		return nil
+	}
+	return c
+}
+
+func (c *conn) principal() *Principal {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.who
+}
+
+// Actions on one connection: so many at once, and so many a second.
+const actionBurst, actionRate = 60, 20
+
+// open subscribes and registers the connection, which the caller must close.
+func (q *request) open(ctx context.Context, s stream, transport string) (*conn, error) {
+	h := q.Handler
+	id := push.NewConnectionID()
+	c := &conn{h: h, stream: s, transport: transport, addr: q.r.RemoteAddr, who: q.who, limit: rate.NewLimiter(actionRate, actionBurst)}
+	if p := h.conns.reserve(id, h.cfg.MaxConnections); p != nil {
+		return nil, p
+	}
+	sub, err := h.hub.Subscribe(ctx, s.topics, s.from,
+		push.WithID(id), push.WithSubject(q.who.Subject), push.WithHeartbeat(h.cfg.Heartbeat))
+	if err != nil {
+		h.conns.remove(id)
+		return nil, hubError(err)
+	}
+	c.sub = sub
+	h.conns.set(id, c)
+	return c, nil
+}
+
+// opened tells of the connection. The caller has deferred close.
+func (c *conn) opened() {
+	if c.h.cfg.OnOpen != nil {
+		c.h.cfg.OnOpen(c.describe())
+	}
+}
+
+func (c *conn) describe() Connection {
+	return Connection{ID: c.sub.ID(), Subject: c.sub.Subject(), Transport: c.transport, Topics: c.sub.Topics(), RemoteAddr: c.addr}
+}
+
+func (c *conn) close() {
+	described := c.describe()
+	c.h.conns.remove(c.sub.ID())
+	c.sub.Close()
+	if c.h.cfg.OnClose != nil {
+		c.h.cfg.OnClose(described)
+	}
+}
+
+// reserve takes a place for a connection, if there is one.
+func (cs *connections) reserve(id string, most int) *Problem {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if most > 0 && len(cs.open) >= most {
+		return problemf(http.StatusServiceUnavailable, "this server has all the connections it can take").retryAfter(retryBusy)
+	}
+	if cs.open == nil {
+		cs.open = map[string]*conn{}
+	}
+	cs.open[id] = nil
+	return nil
+}
+
+func (cs *connections) set(id string, c *conn) {
+	cs.mu.Lock()
+	cs.open[id] = c
+	cs.mu.Unlock()
+}
+
+func (cs *connections) remove(id string) {
+	cs.mu.Lock()
+	delete(cs.open, id)
+	cs.mu.Unlock()
+}
+
+// update adds and removes topics, all or none, if the topics there are have
+// the entity tag ifMatch, where that is given.
+func (c *conn) update(who *Principal, add, remove []string, ifMatch string) (push.ID, *Problem) {
+	if p := c.h.checkTopics(add); p != nil {
+		return push.ID{}, p
+	}
+	c.updating.Lock()
+	defer c.updating.Unlock()
+	if denied := c.deniedBoth(who, add); denied != nil {
+		return push.ID{}, problemf(http.StatusForbidden, "reading is not granted: %s", strings.Join(denied, ", "))
+	}
+	topics := c.sub.Topics()
+	if !matches(ifMatch, topicsTag(topics)) {
+		return push.ID{}, problemf(http.StatusPreconditionFailed, "the subscriptions have changed: read them again")
+	}
+	topics = slices.DeleteFunc(topics, func(t string) bool { return slices.Contains(remove, t) })
+	for _, t := range add {
+		if !slices.Contains(topics, t) {
+			topics = append(topics, t)
+		}
+	}
+	if n := len(topics); n > c.h.cfg.MaxTopics {
+		return push.ID{}, c.h.tooManyTopics(n)
+	}
+	at, err := c.sub.Update(add, remove, "requested")
+	if err != nil {
+		return push.ID{}, AsProblem(err)
+	}
+	return at, nil
+}
+
+// deniedBoth returns what the connection's own credentials, or those of the
+// request that asks, do not cover.
+func (c *conn) deniedBoth(who *Principal, topics []string) []string {
+	if denied := who.deniedSub(topics); denied != nil {
+		return denied
+	}
+	return c.principal().deniedSub(topics)
+}
+
+// matches is the strong comparison of If-Match (RFC 9110 section 13.1.1).
+func matches(ifMatch, etag string) bool {
+	if ifMatch == "" || ifMatch == "*" {
+		return true
+	}
+	for tag := range strings.SplitSeq(ifMatch, ",") {
+		if strings.TrimSpace(tag) == etag {
+			return true
+		}
+	}
+	return false
+}
+
+// replace lets the connection go on with other credentials of the same
+// subject. Topics that they do not cover are removed, and announced.
+func (c *conn) replace(who *Principal) *Problem {
+	if who.Subject != c.principal().Subject {
+		return problemf(http.StatusForbidden, "these are the credentials of somebody else: open a new connection")
+	}
+	c.updating.Lock()
+	defer c.updating.Unlock()
+	c.mu.Lock()
+	c.who = who
+	c.mu.Unlock()
+	if denied := who.deniedSub(c.sub.Topics()); denied != nil {
+		if _, err := c.sub.Update(nil, denied, "not granted any more"); err != nil {
+			return AsProblem(err)
+		}
+	}
+	return nil
+}

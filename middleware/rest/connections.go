@@ -1,0 +1,125 @@
+package rest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/dualpush-go/dualpush/push"
+	"github.com/dualpush-go/dualpush/ws"
+)
+
+// routeConnection finds what is below connections/.
+func (q *request) routeConnection(rest string) (methods, error) {
+	cid, what, _ := strings.Cut(rest, "/")
+	twin := func(f func(*conn) error) func() error {
+		return func() error {
+			c := q.conns.find(cid, q.who)
+			if c == nil {
+				return problemf(http.StatusNotFound, "there is no such connection, or it is not yours")
+			}
+			if !c.limit.Allow() {
+				return problemf(http.StatusTooManyRequests, "at most %d actions a second on one connection", actionRate).retryAfter(time.Second)
+			}
+			return f(c)
+		}
+	}
+	switch what {
+	case "":
+		return methods{"DELETE": twin(q.deleteConnection)}, nil
+	case "subscriptions":
+		return methods{"GET": twin(q.getSubscriptions), "PATCH": twin(q.patchSubscriptions)}, nil
+	case "messages":
+		return methods{"POST": twin(q.postMessage)}, nil
+	case "credentials":
+		return methods{"PUT": twin(q.putCredentials)}, nil
+	}
+	return nil, q.notFound()
+}
+
+// SubscriptionsPatch is the body of PATCH …/subscriptions.
+type SubscriptionsPatch struct {
+	Add    []string `json:"add"`
+	Remove []string `json:"remove"`
+}
+
+func (q *request) getSubscriptions(c *conn) error {
+	return q.writeSubscriptions(SubscribeResult{Topics: c.sub.Topics(), Position: c.sub.Position()})
+}
+
+func (q *request) writeSubscriptions(res SubscribeResult) error {
+	q.w.Header().Set("Etag", topicsTag(res.Topics))
+	return writeJSON(q.w, http.StatusOK, res)
+}
+
+func topicsTag(topics []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(topics, "\n")))
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:9]) + `"`
+}
+
+func (q *request) patchSubscriptions(c *conn) error {
+	var patch SubscriptionsPatch
+	if p := q.readJSON(&patch); p != nil {
+		return p
+	}
+	at, p := c.update(q.who, patch.Add, patch.Remove, q.r.Header.Get("If-Match"))
+	if p != nil {
+		return p
+	}
+	return q.writeSubscriptions(SubscribeResult{Topics: c.sub.Topics(), Position: at})
+}
+
+// postMessage does what the same JSON does as a WebSocket frame.
+func (q *request) postMessage(c *conn) error {
+	body, p := q.readBody()
+	if p != nil {
+		return p
+	}
+	a, err := ws.ParseAction(body)
+	if err != nil {
+		return problemf(http.StatusBadRequest, "%s", err)
+	}
+	res, err := c.do(q.r.Context(), q.who, a)
+	if err != nil {
+		return err
+	}
+	return writeJSON(q.w, http.StatusOK, res)
+}
+
+// putCredentials lets a stream go on with the credentials of this request.
+func (q *request) putCredentials(c *conn) error {
+	if p := c.replace(q.who); p != nil {
+		return p
+	}
+	return q.writeSubscriptions(SubscribeResult{Topics: c.sub.Topics(), Position: c.sub.Position()})
+}
+
+func (q *request) deleteConnection(c *conn) error {
+	c.sub.Disconnect(&push.CloseError{Code: push.CloseForbidden, Reason: "closed by its client"})
+	q.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// readJSON reads a small JSON body without members that are not known.
+func (q *request) readJSON(v any) *Problem {
+	body, p := q.readBody()
+	if p != nil {
+		return p
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(v)
+	if err == nil && dec.Decode(new(any)) != io.EOF {
+		err = errors.New("something follows it")
+	}
+	if err != nil {
+		return problemf(http.StatusBadRequest, "the body is not the JSON that is expected: %s", err)
+	}
+	return nil
+}

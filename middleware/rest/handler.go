@@ -1,0 +1,174 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/dualpush-go/dualpush/push"
+)
+
+// Handler serves a mount. It is safe for concurrent use.
+type Handler struct {
+	cfg     Config
+	hub     *push.Hub
+	origins *originPolicy
+	conns   connections
+	idem    idemStore
+}
+
+var _ http.Handler = (*Handler)(nil)
+
+// ServeHTTP serves a request under Config.Prefix.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := h.Serve(w, r, h.cfg.Prefix); err != nil {
+		AsProblem(err).Write(w)
+	}
+}
+
+// Serve serves a request under a prefix in its escaped form; frameworks whose
+// prefixes have parameters use it. An error has not been written yet and goes
+// to the client as AsProblem says; it is never returned once the answer has
+// begun.
+func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, prefix string) error {
+	q := &request{Handler: h, w: w, r: r, prefix: prefix}
+	return q.logged(q.serve())
+}
+
+// logged turns an error into a problem, and logs those that are the server's.
+// A client that left and a drain are none.
+func (q *request) logged(err error) error {
+	if err == nil {
+		return nil
+	}
+	p := AsProblem(err)
+	left := errors.Is(err, context.Canceled) && q.r.Context().Err() != nil
+	_, planned := errors.AsType[*push.CloseError](err)
+	if !left && !planned {
+		q.logProblem(q.r.Context(), p, q.r.Method)
+	}
+	return p
+}
+
+// logProblem logs what the client is not told: the causes of failures, and why
+// an inbound handler refused an event without a word for the client.
+func (h *Handler) logProblem(ctx context.Context, p *Problem, doing string) {
+	refused, ok := errors.AsType[*push.RefusedError](p.Err)
+	switch {
+	case ok && refused.Err != nil:
+		h.cfg.Logger.WarnContext(ctx, "push: an inbound handler failed, and the event was refused", "err", refused.Err)
+	case p.Status >= http.StatusInternalServerError && p.Err != nil:
+		h.cfg.Logger.ErrorContext(ctx, "push: request failed", "doing", doing, "status", p.Status, "detail", p.Detail, "err", p.Err)
+	}
+}
+
+// request is one request on its way through the handler.
+type request struct {
+	*Handler
+	w      http.ResponseWriter
+	r      *http.Request
+	prefix string
+	who    *Principal
+
+	streams bool // the resource has live streams
+}
+
+const vary = "Accept, Prefer, Sec-Fetch-Dest, Authorization, Cookie, Origin"
+
+func (q *request) serve() error {
+	q.w.Header().Add("Vary", vary)
+	q.w.Header().Set("X-Content-Type-Options", "nosniff")
+	if p := q.origins.checkHost(q.r); p != nil {
+		return p
+	}
+	q.origins.cors(q.w.Header(), q.r)
+	path, ok := strings.CutPrefix(q.r.URL.EscapedPath(), q.prefix+"/")
+	if !ok {
+		return q.notFound()
+	}
+	methods, err := q.route(path)
+	if err != nil {
+		return err
+	}
+	if q.r.Method == http.MethodOptions {
+		return q.options(methods)
+	}
+	serve := methods[q.r.Method]
+	if serve == nil {
+		return problemf(http.StatusMethodNotAllowed, "%s is not possible here", q.r.Method).with("Allow", methods.allow())
+	}
+	if p := q.origins.check(q.r, isUpgrade(q.r)); p != nil {
+		return p
+	}
+	if q.origins.anonymous(q.r) {
+		q.r = q.r.Clone(q.r.Context())
+		q.r.Header.Del("Cookie")
+	}
+	if q.who, err = q.cfg.Auth.Authenticate(q.r); err != nil {
+		return q.unauthenticated(err)
+	}
+	if q.who == nil {
+		return errors.New("rest: Auth returned neither a principal nor an error")
+	}
+	return serve()
+}
+
+// unauthenticated answers a request that Auth turned down: where that is only
+// for now, a stream is told to come back.
+func (q *request) unauthenticated(err error) error {
+	way := negotiate(q.r)
+	if !q.streams || q.r.Method != http.MethodGet || way != waySSE && way != wayNDJSON || q.r.URL.Query().Has("id") {
+		return err
+	}
+	w, p := streamWriter(q.w, way)
+	if p != nil {
+		return p
+	}
+	return q.refuse(w, stream{way: way}, err)
+}
+
+// methods are what a resource can do.
+type methods map[string]func() error
+
+func (m methods) allow() string {
+	var names []string
+	for _, name := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
+		if m[name] != nil {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(append(names, "OPTIONS"), ", ")
+}
+
+// route finds a resource by its escaped path below the mount.
+func (q *request) route(path string) (methods, error) {
+	resource, rest, _ := strings.Cut(path, "/")
+	switch {
+	case resource == "topics" && rest != "":
+		topic, p := pathTopic(rest)
+		if p != nil {
+			return nil, p
+		}
+		q.streams = true
+		get := func() error { return q.getTopic(topic) }
+		return methods{"GET": get, "HEAD": get, "POST": func() error { return q.publish(topic) }}, nil
+	case path == "events":
+		q.streams = true
+		return methods{"GET": q.getEvents, "HEAD": q.getEvents}, nil
+	case resource == "connections" && rest != "":
+		return q.routeConnection(rest)
+	}
+	return nil, q.notFound()
+}
+
+func (q *request) notFound() error {
+	return problemf(http.StatusNotFound, "there is no such resource; there are %s/topics/{topic} and %s/events?topic={topic}", q.prefix, q.prefix)
+}
+
+func (q *request) options(m methods) error {
+	q.w.Header().Set("Allow", m.allow())
+	q.origins.preflight(q.w.Header(), m.allow())
+	q.w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,147 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/dualpush-go/dualpush/push"
+)
+
+// publish answers POST /topics/{topic}.
+func (q *request) publish(topic string) error {
+	if !q.who.Allows(push.ActionPub, topic) {
+		return problemf(http.StatusForbidden, "publishing to %s is not granted", topic)
+	}
+	e, p := q.readEvent(topic)
+	if p != nil {
+		return p
+	}
+	id, err := q.publishOnce(e)
+	if err != nil {
+		return err
+	}
+	q.w.Header().Set("Location", q.location(topic, id))
+	return writeJSON(q.w, http.StatusCreated, PublishResult{id})
+}
+
+// PublishResult is the answer to a published event.
+type PublishResult struct {
+	ID push.ID `json:"id"`
+}
+
+func (q *request) location(topic string, id push.ID) string {
+	var path strings.Builder
+	path.WriteString(q.prefix + "/topics")
+	for seg := range strings.SplitSeq(topic, "/") {
+		path.WriteString("/" + url.PathEscape(seg))
+	}
+	return path.String() + "?id=" + id.String()
+}
+
+func (q *request) readEvent(topic string) (*push.Event, *Problem) {
+	if enc := q.r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return nil, problemf(http.StatusUnsupportedMediaType, "content encoding %q: send the body as it is", enc).with("Accept-Encoding", "identity")
+	}
+	e := &push.Event{
+		Topic: topic, ContentType: q.r.Header.Get("Content-Type"),
+		Name: q.r.Header.Get("Push-Event"), Key: q.r.Header.Get("Push-Key"),
+	}
+	if e.ContentType != "" {
+		if t, _, err := mime.ParseMediaType(e.ContentType); err != nil || !strings.Contains(t, "/") {
+			return nil, problemf(http.StatusUnsupportedMediaType, "content type %q is no media type", e.ContentType)
+		}
+	}
+	body, p := q.readBody()
+	if p != nil {
+		return nil, p
+	}
+	e.Data = body
+	return e, nil
+}
+
+// readBody reads a body of bounded size.
+func (q *request) readBody() ([]byte, *Problem) {
+	body, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, q.cfg.MaxMessage))
+	if err == nil {
+		return body, nil
+	}
+	if tooLong, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, AsProblem(tooLong)
+	}
+	p := problemf(http.StatusBadRequest, "the body could not be read")
+	p.Err = err
+	return nil, p
+}
+
+// publishOnce publishes e, or returns the first answer if the request is a
+// repeated one.
+func (q *request) publishOnce(e *push.Event) (push.ID, error) {
+	in := &push.Inbound{Event: e, Subject: q.who.Subject, ConnID: q.ownConnection()}
+	key := q.r.Header.Get("Idempotency-Key")
+	if key == "" {
+		return q.receive(q.r.Context(), in)
+	}
+	if len(key) > push.MaxKeyLen {
+		return push.ID{}, problemf(http.StatusBadRequest, "Idempotency-Key has %d bytes, at most %d are allowed", len(key), push.MaxKeyLen)
+	}
+	return q.receiveOnce(q.r.Context(), q.idemScope(in.ConnID), key, in)
+}
+
+// receive publishes what a client sent.
+func (h *Handler) receive(ctx context.Context, in *push.Inbound) (push.ID, error) {
+	topic := in.Event.Topic
+	id, err := h.hub.Receive(ctx, in)
+	if err != nil && in.Event.Topic == topic { // else it is the inbound handler that failed
+		err = hubError(err)
+	}
+	return id, err
+}
+
+// ownConnection returns the connection that the request names, if it is its
+// client's own to name.
+func (q *request) ownConnection() string {
+	cid := q.r.Header.Get("Push-Connection")
+	if cid == "" || q.conns.find(cid, q.who) == nil {
+		return ""
+	}
+	return cid
+}
+
+// idemScope says whose idempotency keys these are. An anonymous visitor's are
+// those of its connection or, without one, of its address.
+func (q *request) idemScope(cid string) string {
+	switch {
+	case q.who.Subject != "":
+		return "subject " + q.who.Subject
+	case cid != "":
+		return "connection " + cid
+	}
+	return "address " + remoteIP(q.r)
+}
+
+func remoteIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // the client is gone
+	return nil
+}
