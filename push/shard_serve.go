@@ -6,7 +6,7 @@ import "context"
 // others waiting.
 func (sh *shard) serve(st *Stream) {
 	inject, held, gone := sh.look(st)
-	if held || st.over {
+	if held {
 		return
 	}
 	if gone != nil {
@@ -32,11 +32,11 @@ func (sh *shard) serve(st *Stream) {
 	}
 }
 
-// look takes what others left for the stream.
+// look takes what others left for the stream, unless it is held or over.
 func (sh *shard) look(st *Stream) (inject []byte, held bool, gone error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if st.held {
+	if st.held || st.left {
 		return nil, true, nil
 	}
 	inject, st.inject = st.inject, nil
@@ -117,9 +117,9 @@ func (sh *shard) put(st *Stream, b []byte) bool {
 
 // wait has a goroutine of the stream's own write the rest of a frame.
 func (sh *shard) wait(st *Stream, rest []byte) {
-	st.rest = append([]byte(nil), rest...)
+	rest = append([]byte(nil), rest...) // it is in the shard's scratch
 	sh.hold(st)
-	go st.finish()
+	go st.finish(rest)
 }
 
 // write writes a batch by as few writes as its size allows. Where the
@@ -176,7 +176,6 @@ func (sh *shard) putMessages(st *Stream, b *Batch, buf []byte, head, from, to in
 
 // end takes a stream off its hub and tells its owner.
 func (sh *shard) end(st *Stream, err error) {
-	st.over = true
 	st.sub.release()
 	sh.remove(st)
 	go st.ended(err)

@@ -52,8 +52,6 @@ type Stream struct {
 
 	// Of the goroutine that serves the stream, or holds it:
 	opened bool
-	over   bool
-	rest   []byte // of what the connection took a part of
 	paged  *Batch
 }
 
@@ -140,9 +138,8 @@ func (st *Stream) page(ctx context.Context) {
 }
 
 // finish writes the rest of a frame, for which it waits.
-func (st *Stream) finish() {
-	_, err := st.conn.Write(st.rest)
-	st.rest = nil
+func (st *Stream) finish(rest []byte) {
+	_, err := st.conn.Write(rest)
 	if err != nil {
 		err = goneBecause(err)
 	}

@@ -69,7 +69,7 @@ func TestControlFrames(t *testing.T) {
 		{sse.FormatRaw, wire.Reply, nil, "id: " + id + "\nevent: push.reply\ndata: {}\n\n"},
 		{sse.FormatRaw, wire.Close, end, "retry: 1500\nid: " + id + "\nevent: push.close\ndata: {\"code\":1012,\"reason\":\"x\",\"retry\":1500}\n\n"},
 		{sse.FormatRaw, wire.Close, wire.CloseData{Code: 3003}, "id: " + id + "\nevent: push.close\ndata: {\"code\":3003,\"reason\":\"\"}\n\n"},
-		{sse.FormatRaw, wire.Expiring, end, "id: " + id + "\nevent: push.expiring\ndata: {\"code\":1012,\"reason\":\"x\",\"retry\":1500}\n\n"},
+		{sse.FormatRaw, "push.expiring", end, "id: " + id + "\nevent: push.expiring\ndata: {\"code\":1012,\"reason\":\"x\",\"retry\":1500}\n\n"},
 		{sse.FormatEnvelope, wire.Heartbeat, nil,
 			"id: " + id + "\nevent: push.heartbeat\ndata: {\"id\":\"" + id + "\",\"event\":\"push.heartbeat\",\"data\":{}}\n\n"},
 		{sse.FormatEnvelope, wire.Close, wire.CloseData{Code: 1012, Retry: 5},

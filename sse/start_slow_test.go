@@ -256,6 +256,9 @@ func TestThousandStreamsLeaveNothingBehind(t *testing.T) {
 	fds := func() int {
 		list, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
+			if runtime.GOOS == "linux" {
+				t.Fatal(err)
+			}
 			t.Skip(err)
 		}
 		return len(list)

@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/dualpush-go/dualpush/push"
 )
@@ -67,10 +69,30 @@ func (q *request) readEvent(topic string) (*push.Event, *Problem) {
 }
 
 // readBody reads a body of bounded size.
+// bodyTime is how long a client may take to send a body that is small.
+const bodyTime = 30 * time.Second
+
+// boundBody ends a request whose body drips, unless the server's own
+// ReadTimeout does. It returns what lifts the bound again, once the body is
+// read: what is left of one that is not, the server still tries to read.
+func (q *request) boundBody() (lift func()) {
+	server, _ := q.r.Context().Value(http.ServerContextKey).(*http.Server)
+	rc := http.NewResponseController(q.w)
+	if server != nil && server.ReadTimeout > 0 || rc.SetReadDeadline(time.Now().Add(bodyTime)) != nil {
+		return func() {}
+	}
+	return func() { _ = rc.SetReadDeadline(time.Time{}) } // it could be set
+}
+
 func (q *request) readBody() ([]byte, *Problem) {
+	lift := q.boundBody()
 	body, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, q.cfg.MaxMessage))
 	if err == nil {
+		lift()
 		return body, nil
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, problemf(http.StatusRequestTimeout, "the body did not come in time")
 	}
 	if tooLong, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, AsProblem(tooLong)

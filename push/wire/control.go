@@ -12,7 +12,6 @@ const (
 	Heartbeat     = "push.heartbeat"
 	Gap           = "push.gap"
 	Subscriptions = "push.subscriptions" // data: push.SubscriptionsData
-	Expiring      = "push.expiring"
 	Close         = "push.close"
 	Reply         = "push.reply"
 )
@@ -21,8 +20,7 @@ const (
 type OpenData struct {
 	Connection string   `json:"connection"`
 	Topics     []string `json:"topics"`
-	Heartbeat  int64    `json:"heartbeat"`         // ms
-	Expires    string   `json:"expires,omitempty"` // when the credentials end, TimeFormat
+	Heartbeat  int64    `json:"heartbeat"` // ms
 }
 
 // GapData is the data of push.gap: events in (From, To] may be gone.
@@ -33,7 +31,7 @@ type GapData struct {
 	Topics []string    `json:"topics"`
 }
 
-// CloseData is the data of push.close and push.expiring.
+// CloseData is the data of push.close.
 type CloseData struct {
 	Code   int    `json:"code"`
 	Reason string `json:"reason"`

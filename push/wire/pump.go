@@ -20,8 +20,7 @@ const scratch = 64 << 10
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, scratch); return &b }}
 
-// Pump writes a stream: push.open with the data that open returns, then what
-// sub has, each batch by as few calls of write as its size allows, until ctx
+// Pump writes a stream: push.open, then what sub has, each batch by as few calls of write as its size allows, until ctx
 // ends, write fails or the stream is to end; in the last case it writes
 // push.close and returns the *push.CloseError. write must not keep the bytes.
 // No buffer is held while there is nothing to write.
