@@ -73,22 +73,18 @@ func (q *request) readEvent(topic string) (*push.Event, *Problem) {
 const bodyTime = 30 * time.Second
 
 // boundBody ends a request whose body drips, unless the server's own
-// ReadTimeout does. It returns what lifts the bound again, once the body is
-// read: what is left of one that is not, the server still tries to read.
-func (q *request) boundBody() (lift func()) {
+// ReadTimeout does. net/http lifts the bound itself when the body ends.
+func (q *request) boundBody() {
 	server, _ := q.r.Context().Value(http.ServerContextKey).(*http.Server)
-	rc := http.NewResponseController(q.w)
-	if server != nil && server.ReadTimeout > 0 || rc.SetReadDeadline(time.Now().Add(bodyTime)) != nil {
-		return func() {}
+	if server == nil || server.ReadTimeout == 0 {
+		_ = http.NewResponseController(q.w).SetReadDeadline(time.Now().Add(bodyTime)) // a wrapper may not offer it
 	}
-	return func() { _ = rc.SetReadDeadline(time.Time{}) } // it could be set
 }
 
 func (q *request) readBody() ([]byte, *Problem) {
-	lift := q.boundBody()
+	q.boundBody()
 	body, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, q.cfg.MaxMessage))
 	if err == nil {
-		lift()
 		return body, nil
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
