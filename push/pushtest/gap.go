@@ -1,6 +1,8 @@
 package pushtest
 
 import (
+	"sync"
+
 	"github.com/dualpush-go/dualpush/push"
 )
 
@@ -128,19 +130,21 @@ func gapExact(t *env) {
 
 // gapJudgedAfter pages through a topic of which events are removed at the same
 // time.
+// gapJudgedAfter publishes while each page is read: every turn the publisher
+// starts with the reader, so that some of its events fall into the reading.
 func gapJudgedAfter(t *env) {
 	b := t.open(keep(4))
 	h := &history{events: b.publish(ev("a", "start"))}
 	q := push.Query{Topics: []string{"a"}, After: h.events[0].ID, Limit: 2}
-	done := make(chan struct{})
+	turns, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		for range 150 {
-			events := series("a", 3)
+		for range turns {
+			events := series("a", 6)
 			ids, err := b.Publish(b.Context(), events...)
 			if err != nil || len(ids) != len(events) {
 				t.Errorf("Publish of %d events: %d IDs, error %v", len(events), len(ids), err)
-				return
+				continue
 			}
 			for i := range ids {
 				events[i].ID = ids[i]
@@ -148,15 +152,26 @@ func gapJudgedAfter(t *env) {
 			h.events = append(h.events, events...)
 		}
 	}()
-	b.Cleanup(func() { <-done })
+	stop := sync.OnceFunc(func() { close(turns); <-done })
+	b.Cleanup(stop)
 	var pages []passage
-	t.race(done, func() (fresh, all bool) {
+	read := func() (moved bool) {
 		p := b.page(q)
-		fresh = p.Upto != q.After
 		pages = append(pages, pagePassage(q, p))
+		moved = p.Upto != q.After
 		q.After = p.Upto
-		return fresh, p.Upto == b.head()
-	})
+		return moved
+	}
+	for range 100 {
+		turns <- struct{}{}
+		read()
+	}
+	stop()
+	for head := b.head(); q.After != head; {
+		if !read() {
+			t.Fatalf("History stands still at %+v, the head is %+v", q.After, head)
+		}
+	}
 	for _, p := range pages {
 		h.ordered(t, "History", p)
 		h.noSilentHole(t, "History", p)
