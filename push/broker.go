@@ -54,6 +54,12 @@ type Broker interface {
 	// epoch, and the epoch is never 0.
 	Head(ctx context.Context) (ID, error)
 
+	// Store returns the state that goes with the log, always the same one.
+	// All processes over the log share it. So a log that several processes
+	// can reach needs a store that they can reach: there is no other way to
+	// implement this method.
+	Store() Store
+
 	// Close ends every Tail with ErrClosed and frees what the broker holds.
 	// Closing again does nothing.
 	Close(ctx context.Context) error

@@ -47,11 +47,27 @@ func (e *Event) Check() error {
 	if err := CheckTopic(e.Topic); err != nil {
 		return err
 	}
-	if err := checkLine("event name", e.Name, MaxNameLen); err != nil {
-		return err
-	}
 	if e.Name == "open" || e.Name == "error" || strings.HasPrefix(e.Name, "push.") {
 		return unprocessablef("event name %q is reserved (open, error and push.* are)", e.Name)
+	}
+	return e.checkFields()
+}
+
+// checkReserved is Check for what Announce publishes.
+func (e *Event) checkReserved() error {
+	if err := checkSegments("topic", e.Topic, false); err != nil {
+		return err
+	}
+	if e.Topic[0] != '$' {
+		return invalidf("topic %q: only a reserved one, with a leading $, can be announced", e.Topic)
+	}
+	return e.checkFields()
+}
+
+// checkFields checks all but the topic.
+func (e *Event) checkFields() error {
+	if err := checkLine("event name", e.Name, MaxNameLen); err != nil {
+		return err
 	}
 	if err := checkLine("key", e.Key, MaxKeyLen); err != nil {
 		return err

@@ -170,6 +170,8 @@ func (b *faultBroker) Head(ctx context.Context) (push.ID, error) {
 	return m.Head(ctx)
 }
 
+func (b *faultBroker) Store() push.Store { return b.memory().Store() }
+
 func (b *faultBroker) Close(ctx context.Context) error { return b.memory().Close(ctx) }
 
 // doubling delivers everything twice, the second time with what came before.

@@ -89,10 +89,7 @@ func (h *Hub) Publish(ctx context.Context, events ...Event) ([]ID, error) {
 			return nil, err
 		}
 	}
-	if h.memory != nil {
-		return h.memory.publish(ctx, events)
-	}
-	return h.broker.Publish(ctx, slices.Clone(events)...)
+	return h.append(ctx, events)
 }
 
 // History reads a page of past events; see Broker.History.
@@ -104,6 +101,30 @@ func (h *Hub) History(ctx context.Context, q Query) (Page, error) {
 	}
 	return h.broker.History(ctx, q)
 }
+
+// Announce publishes events of the library's own: on reserved topics, which
+// start with "$" and which no client may read by a pattern or publish to, and
+// under any name, "push.…" too. It is for mounts and transports; applications
+// use Publish. It refuses what breaks another rule of Publish (ErrInvalid).
+func (h *Hub) Announce(ctx context.Context, events ...Event) ([]ID, error) {
+	for i := range events {
+		if err := events[i].checkReserved(); err != nil {
+			return nil, err
+		}
+	}
+	return h.append(ctx, events)
+}
+
+// append publishes checked events.
+func (h *Hub) append(ctx context.Context, events []Event) ([]ID, error) {
+	if h.memory != nil {
+		return h.memory.publish(ctx, events)
+	}
+	return h.broker.Publish(ctx, slices.Clone(events)...)
+}
+
+// Store returns the state that goes with the log; see Broker.Store.
+func (h *Hub) Store() Store { return h.broker.Store() }
 
 // Head returns the position of the newest event in the broker's log.
 func (h *Hub) Head(ctx context.Context) (ID, error) { return h.broker.Head(ctx) }

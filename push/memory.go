@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -38,13 +39,14 @@ type Memory struct {
 	log   *log
 	rules []Rule
 	idem  idemMemory
+	store *MemoryStore
 }
 
 var _ Broker = (*Memory)(nil)
 
 // NewMemory returns a memory broker with a new epoch.
 func NewMemory(opts ...MemoryOption) *Memory {
-	b := &Memory{}
+	b := &Memory{store: NewMemoryStore(0)}
 	b.log = newLog(b.rule, DefaultMaxBytes)
 	b.log.head.Epoch = newEpoch()
 	for _, o := range opts {
@@ -65,7 +67,11 @@ func (b *Memory) rule(topic string) retention {
 // Publish implements Broker.
 func (b *Memory) Publish(ctx context.Context, events ...Event) ([]ID, error) {
 	for i := range events {
-		if err := events[i].Check(); err != nil {
+		check := events[i].Check
+		if strings.HasPrefix(events[i].Topic, "$") { // of a hub's Announce
+			check = events[i].checkReserved
+		}
+		if err := check(); err != nil {
 			return nil, err
 		}
 	}
@@ -261,6 +267,9 @@ func (b *Memory) Head(ctx context.Context) (ID, error) {
 	defer b.log.mu.Unlock()
 	return b.log.head, b.log.closed
 }
+
+// Store implements Broker: a MemoryStore of DefaultStoreBytes.
+func (b *Memory) Store() Store { return b.store }
 
 // Purge removes every event of a topic. Readers that had not seen them all
 // are told of the gap.

@@ -18,9 +18,9 @@
 //
 // All checks run three times: against the broker itself ("raw"), through a
 // push.Hub over it ("hub"), and through a hub that keeps only a tiny window of
-// the log and so reads almost everything back from the broker ("window"). At
-// last random histories of subscriptions on both kinds of hub are compared with
-// a model.
+// the log and so reads almost everything back from the broker ("window"). The
+// broker's push.Store is checked as RunStore does ("store"). At last random
+// histories of subscriptions on both kinds of hub are compared with a model.
 //
 // # What it does not take on trust
 //

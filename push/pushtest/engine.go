@@ -3,6 +3,7 @@ package pushtest
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/dualpush-go/dualpush/push"
 )
@@ -22,6 +23,8 @@ var engineChecks = []check{
 	{name: "Reopen/same_log", run: reopenSameLog,
 		says: "Sequences strictly increase within an epoch, in one total order over all topics; they may have holes."},
 	{name: "Reopen/idem", run: reopenIdem, says: sayIdem},
+	{name: "Reopen/store", run: reopenStore,
+		says: "All processes over the log share it."},
 	{name: "Reopen/close", run: reopenClose, says: sayClose},
 }
 
@@ -250,6 +253,14 @@ func reopenIdem(t *env) {
 	if again := other.publish(idem("a", "again", "k"))[0]; again.ID != first.ID {
 		t.Errorf("the same Idem through another broker: ID %v, the first has %v", again.ID, first.ID)
 	}
+}
+
+func reopenStore(t *env) {
+	b := t.open()
+	if err := b.Store().Set(t.Context(), "key", []byte("value"), time.Hour); err != nil {
+		t.Fatalf("Set: %v", err)
+	}
+	wantStored(t, b.reopen())
 }
 
 // reopenClose: what is closed is the broker, not the log.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime/pprof"
 	"strings"
+	"time"
 
 	"github.com/dualpush-go/dualpush/push"
 )
@@ -14,6 +15,8 @@ var lifeChecks = []check{
 		says: "Head returns the position of the newest event, or one with Seq 0 and the log's epoch while there is none."},
 	{name: "Head/empty", run: headEmpty, says: sayHead},
 	{name: "Head/never_back", run: headNeverBack, says: sayHead},
+	{name: "Store/same", run: storeSame,
+		says: "Store returns the state that goes with the log, always the same one."},
 	{name: "Close/methods", run: closeMethods,
 		says: "After Close they return an error that is ErrClosed."},
 	{name: "Close/tails", run: closeTails, says: sayClose},
@@ -63,6 +66,21 @@ func headNeverBack(t *env) {
 		forward("events were removed")
 		b.publish(series("b", 3)...)
 		forward("events were published")
+	}
+}
+
+func storeSame(t *env) {
+	b := t.open()
+	if err := b.Store().Set(t.Context(), "key", []byte("value"), time.Hour); err != nil {
+		t.Fatalf("Set: %v", err)
+	}
+	wantStored(t, b)
+}
+
+func wantStored(t *env, b *subject) {
+	t.Helper()
+	if v, ok, err := b.Store().Get(t.Context(), "key"); string(v) != "value" || !ok || err != nil {
+		t.Errorf("Get of what was stored: %q, %v, %v", v, ok, err)
 	}
 }
 

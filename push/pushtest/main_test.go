@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 // process: its log can be lost, and several nodes use it.
 type engine struct {
 	rules []push.Rule
+	store *push.MemoryStore
 
 	mu   sync.Mutex
 	log  *push.Memory
@@ -36,7 +37,7 @@ type engine struct {
 
 func newEngine(tb testing.TB, rules []push.Rule) *engine {
 	tb.Helper()
-	e := &engine{rules: rules, log: push.NewMemory(push.Rules(rules...))}
+	e := &engine{rules: rules, store: push.NewMemoryStore(0), log: push.NewMemory(push.Rules(rules...))}
 	e.life, e.cut = context.WithCancelCause(context.Background())
 	tb.Cleanup(e.close)
 	return e
@@ -168,6 +169,8 @@ func (n *node) Tail(ctx context.Context, after push.ID, deliver func([]push.Even
 	}
 	return err
 }
+
+func (n *node) Store() push.Store { return n.e.store }
 
 func (n *node) Close(context.Context) error {
 	n.close()

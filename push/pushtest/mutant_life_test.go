@@ -116,6 +116,13 @@ var engineMutants = []mutant{
 		own := push.NewConnectionID()
 		b.publishes(func(e *push.Event) { e.Idem = own + e.Idem })
 	}},
+	{breaks: "Store/same", how: "makes a new store each time", broker: func(b *broken) {
+		b.store = func() push.Store { return push.NewMemoryStore(0) }
+	}},
+	{breaks: "Reopen/store", how: "has a store of its own for each broker", broker: func(b *broken) {
+		own := push.NewMemoryStore(0)
+		b.store = func() push.Store { return own }
+	}},
 	{breaks: "Reopen/close", how: "closes the log with a broker", engine: func(in *Instance) {
 		one := newBroken(in.Broker)
 		lose := in.Lose

@@ -27,10 +27,11 @@ type broken struct {
 	history     func(context.Context, push.Query) (push.Page, error)
 	head        func(context.Context) (push.ID, error)
 	close       func(context.Context) error
+	store       func() push.Store
 }
 
 func newBroken(b push.Broker) *broken {
-	return &broken{Broker: b, tail: b.Tail, history: b.History, head: b.Head, close: b.Close,
+	return &broken{Broker: b, tail: b.Tail, history: b.History, head: b.Head, close: b.Close, store: b.Store,
 		publish: func(ctx context.Context, events []push.Event) ([]push.ID, error) { return b.Publish(ctx, events...) }}
 }
 
@@ -47,6 +48,8 @@ func (b *broken) History(ctx context.Context, q push.Query) (push.Page, error) {
 }
 
 func (b *broken) Head(ctx context.Context) (push.ID, error) { return b.head(ctx) }
+
+func (b *broken) Store() push.Store { return b.store() }
 
 func (b *broken) Close(ctx context.Context) error { return b.close(ctx) }
 

@@ -22,6 +22,7 @@ func Run(t *testing.T, h Harness) {
 			}
 		})
 	}
+	t.Run("store", func(t *testing.T) { runStore(t, &h) })
 }
 
 // check is one subtest.
