@@ -119,6 +119,20 @@ func TestPublicGrantsAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestHistoryAloneIsNoStream(t *testing.T) {
+	s := serve(t, rest.Config{Auth: rest.Public(push.History("wall"))})
+	id := s.publish("wall", "x")[0].String()
+	if p := s.page("/topics/wall?after=0"); len(p.Items) != 1 {
+		t.Errorf("history: %v", p.texts())
+	}
+	s.expect(http.StatusOK, s.get("/topics/wall?id="+id))
+	s.expect(http.StatusForbidden, s.do(http.MethodGet, "/topics/wall", "", "Accept: text/event-stream"))
+	s.expect(http.StatusForbidden, s.get("/topics/wall?after="+id, "Prefer: wait=5"))
+	if c, res := s.dial("/topics/wall"); c != nil || res.StatusCode != http.StatusForbidden {
+		t.Error("a WebSocket was opened with a grant for history alone")
+	}
+}
+
 func TestGrantsAreNotReplayedAround(t *testing.T) {
 	s := serve(t, rest.Config{Auth: rest.Public(push.Sub("rooms/*"))})
 	s.publish("rooms/1", "in")

@@ -102,5 +102,5 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Handler{cfg: cfg, hub: cfg.Hub, origins: origins}, nil
+	return &Handler{cfg: cfg, hub: cfg.Hub, routes: resources(), origins: origins}, nil
 }

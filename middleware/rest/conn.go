@@ -154,10 +154,10 @@ func (c *conn) update(who *Principal, add, remove []string, ifMatch string) (pus
 // deniedBoth returns what the connection's own credentials, or those of the
 // request that asks, do not cover.
 func (c *conn) deniedBoth(who *Principal, topics []string) []string {
-	if denied := who.deniedSub(topics); denied != nil {
+	if denied := who.denied(push.ActionSub, topics); denied != nil {
 		return denied
 	}
-	return c.principal().deniedSub(topics)
+	return c.principal().denied(push.ActionSub, topics)
 }
 
 // matches is the strong comparison of If-Match (RFC 9110 section 13.1.1).
@@ -184,7 +184,7 @@ func (c *conn) replace(who *Principal) *Problem {
 	c.mu.Lock()
 	c.who = who
 	c.mu.Unlock()
-	if denied := who.deniedSub(c.sub.Topics()); denied != nil {
+	if denied := who.denied(push.ActionSub, c.sub.Topics()); denied != nil {
 		if _, err := c.sub.Update(nil, denied, "not granted any more"); err != nil {
 			return AsProblem(err)
 		}

@@ -9,39 +9,10 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/ws"
 )
-
-// routeConnection finds what is below connections/.
-func (q *request) routeConnection(rest string) (methods, error) {
-	cid, what, _ := strings.Cut(rest, "/")
-	twin := func(f func(*conn) error) func() error {
-		return func() error {
-			c := q.conns.find(cid, q.who)
-			if c == nil {
-				return problemf(http.StatusNotFound, "there is no such connection, or it is not yours")
-			}
-			if !c.limit.Allow() {
-				return problemf(http.StatusTooManyRequests, "at most %d actions a second on one connection", actionRate).retryAfter(time.Second)
-			}
-			return f(c)
-		}
-	}
-	switch what {
-	case "":
-		return methods{"DELETE": twin(q.deleteConnection)}, nil
-	case "subscriptions":
-		return methods{"GET": twin(q.getSubscriptions), "PATCH": twin(q.patchSubscriptions)}, nil
-	case "messages":
-		return methods{"POST": twin(q.postMessage)}, nil
-	case "credentials":
-		return methods{"PUT": twin(q.putCredentials)}, nil
-	}
-	return nil, q.notFound()
-}
 
 // SubscriptionsPatch is the body of PATCH …/subscriptions.
 type SubscriptionsPatch struct {

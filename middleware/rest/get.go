@@ -13,7 +13,8 @@ import (
 	"github.com/dualpush-go/dualpush/push/wire"
 )
 
-func (q *request) getTopic(topic string) error {
+func (q *request) getTopic() error {
+	topic := q.topic
 	query, p := q.parseQuery(q.r)
 	if p != nil {
 		return p
@@ -49,7 +50,11 @@ func (q *request) get(topics []string, single string, query url.Values) error {
 	if way == wayNone {
 		return problemf(http.StatusNotAcceptable, "offered are text/event-stream, application/json, application/x-ndjson and WebSocket")
 	}
-	if p := q.mayRead(topics); p != nil {
+	action := push.ActionSub
+	if way == wayJSON && wait(q.r) == 0 {
+		action = push.ActionHistory
+	}
+	if p := q.mayRead(action, topics); p != nil {
 		return p
 	}
 	if way == wayJSON {
@@ -66,8 +71,10 @@ func (q *request) get(topics []string, single string, query url.Values) error {
 	return q.stream(stream{topics: topics, single: single, from: from, way: way, envelope: format == "envelope"})
 }
 
-func (q *request) mayRead(topics []string) *Problem {
-	if denied := q.who.deniedSub(topics); denied != nil {
+// mayRead checks that topics may be read, with ActionSub live and with
+// ActionHistory in pages.
+func (q *request) mayRead(action push.Action, topics []string) *Problem {
+	if denied := q.who.denied(action, topics); denied != nil {
 		return problemf(http.StatusForbidden, "reading is not granted: %s", strings.Join(denied, ", "))
 	}
 	return nil
@@ -177,7 +184,7 @@ func beforeDeadline(ctx context.Context, d time.Duration) time.Duration {
 
 // getEvent answers with one event: the Location of a published one.
 func (q *request) getEvent(topic, cursor string) error {
-	if p := q.mayRead([]string{topic}); p != nil {
+	if p := q.mayRead(push.ActionHistory, []string{topic}); p != nil {
 		return p
 	}
 	id, err := push.ParseID(cursor)

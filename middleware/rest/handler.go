@@ -13,6 +13,7 @@ import (
 type Handler struct {
 	cfg     Config
 	hub     *push.Hub
+	routes  []resource
 	origins *originPolicy
 	conns   connections
 	idem    idemStore
@@ -69,9 +70,9 @@ type request struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	prefix string
-	who    *Principal
-
-	streams bool // the resource has live streams
+	who    *Principal // nil for an operation that is open
+	topic  string     // of the path, canonical
+	arg    string     // another variable of the path, escaped
 }
 
 const vary = "Accept, Prefer, Sec-Fetch-Dest, Authorization, Cookie, Origin"
@@ -83,21 +84,32 @@ func (q *request) serve() error {
 		return p
 	}
 	q.origins.cors(q.w.Header(), q.r)
-	path, ok := strings.CutPrefix(q.r.URL.EscapedPath(), q.prefix+"/")
+	path, ok := strings.CutPrefix(q.r.URL.EscapedPath(), q.prefix)
 	if !ok {
 		return q.notFound()
 	}
-	methods, err := q.route(path)
+	res, err := q.route(path)
 	if err != nil {
 		return err
 	}
 	if q.r.Method == http.MethodOptions {
-		return q.options(methods)
+		return q.options(res)
 	}
-	serve := methods[q.r.Method]
-	if serve == nil {
-		return problemf(http.StatusMethodNotAllowed, "%s is not possible here", q.r.Method).with("Allow", methods.allow())
+	op := res.operation(q.r.Method)
+	if op == nil {
+		return problemf(http.StatusMethodNotAllowed, "%s is not possible here", q.r.Method).with("Allow", res.allow())
 	}
+	if !op.open {
+		if err := q.authenticate(res); q.who == nil {
+			return err
+		}
+	}
+	return op.serve(q)
+}
+
+// authenticate finds out who the request comes from. If that fails it answers,
+// or returns the answer, and leaves who nil.
+func (q *request) authenticate(res *resource) error {
 	if p := q.origins.check(q.r, isUpgrade(q.r)); p != nil {
 		return p
 	}
@@ -105,20 +117,22 @@ func (q *request) serve() error {
 		q.r = q.r.Clone(q.r.Context())
 		q.r.Header.Del("Cookie")
 	}
-	if q.who, err = q.cfg.Auth.Authenticate(q.r); err != nil {
-		return q.unauthenticated(err)
-	}
-	if q.who == nil {
+	who, err := q.cfg.Auth.Authenticate(q.r)
+	switch {
+	case err != nil:
+		return q.unauthenticated(res, err)
+	case who == nil:
 		return errors.New("rest: Auth returned neither a principal nor an error")
 	}
-	return serve()
+	q.who = who
+	return nil
 }
 
 // unauthenticated answers a request that Auth turned down: where that is only
 // for now, a stream is told to come back.
-func (q *request) unauthenticated(err error) error {
+func (q *request) unauthenticated(res *resource, err error) error {
 	way := negotiate(q.r)
-	if !q.streams || q.r.Method != http.MethodGet || way != waySSE && way != wayNDJSON || q.r.URL.Query().Has("id") {
+	if !res.streams || q.r.Method != http.MethodGet || way != waySSE && way != wayNDJSON || q.r.URL.Query().Has("id") {
 		return err
 	}
 	w, p := streamWriter(q.w, way)
@@ -128,47 +142,9 @@ func (q *request) unauthenticated(err error) error {
 	return q.refuse(w, stream{way: way}, err)
 }
 
-// methods are what a resource can do.
-type methods map[string]func() error
-
-func (m methods) allow() string {
-	var names []string
-	for _, name := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
-		if m[name] != nil {
-			names = append(names, name)
-		}
-	}
-	return strings.Join(append(names, "OPTIONS"), ", ")
-}
-
-// route finds a resource by its escaped path below the mount.
-func (q *request) route(path string) (methods, error) {
-	resource, rest, _ := strings.Cut(path, "/")
-	switch {
-	case resource == "topics" && rest != "":
-		topic, p := pathTopic(rest)
-		if p != nil {
-			return nil, p
-		}
-		q.streams = true
-		get := func() error { return q.getTopic(topic) }
-		return methods{"GET": get, "HEAD": get, "POST": func() error { return q.publish(topic) }}, nil
-	case path == "events":
-		q.streams = true
-		return methods{"GET": q.getEvents, "HEAD": q.getEvents}, nil
-	case resource == "connections" && rest != "":
-		return q.routeConnection(rest)
-	}
-	return nil, q.notFound()
-}
-
-func (q *request) notFound() error {
-	return problemf(http.StatusNotFound, "there is no such resource; there are %s/topics/{topic} and %s/events?topic={topic}", q.prefix, q.prefix)
-}
-
-func (q *request) options(m methods) error {
-	q.w.Header().Set("Allow", m.allow())
-	q.origins.preflight(q.w.Header(), m.allow())
+func (q *request) options(res *resource) error {
+	q.w.Header().Set("Allow", res.allow())
+	q.origins.preflight(q.w.Header(), res.allow())
 	q.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

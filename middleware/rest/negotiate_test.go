@@ -193,7 +193,7 @@ func TestMethodNotAllowedNamesThoseThatAre(t *testing.T) {
 		"/topics/wall":                 "GET, HEAD, POST, OPTIONS",
 		"/events?topic=wall":           "GET, HEAD, OPTIONS",
 		"/connections/x":               "DELETE, OPTIONS",
-		"/connections/x/subscriptions": "GET, PATCH, OPTIONS",
+		"/connections/x/subscriptions": "GET, HEAD, PATCH, OPTIONS",
 		"/connections/x/messages":      "POST, OPTIONS",
 		"/connections/x/credentials":   "PUT, OPTIONS",
 	} {

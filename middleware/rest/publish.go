@@ -17,7 +17,8 @@ import (
 )
 
 // publish answers POST /topics/{topic}.
-func (q *request) publish(topic string) error {
+func (q *request) publish() error {
+	topic := q.topic
 	if !q.who.Allows(push.ActionPub, topic) {
 		return problemf(http.StatusForbidden, "publishing to %s is not granted", topic)
 	}

@@ -1,0 +1,54 @@
+package rest
+
+import (
+	"net/http"
+	"time"
+)
+
+// connectionResources are the REST twins of what a WebSocket client sends.
+func connectionResources() []resource {
+	subscriptions := []answer{{
+		status: 200, says: "What the stream is subscribed to now.", bodies: []string{typeJSON + " Subscriptions"}, headers: []string{"ETag"},
+	}}
+	return []resource{
+		{path: "/connections/{cid}", ops: []operation{{
+			method: http.MethodDelete, serve: twin((*request).deleteConnection), id: "closeConnection", does: "End a live stream.",
+			gives: []answer{{status: 204, says: "The stream ends."}}, fails: []int{404},
+		}}},
+		{path: "/connections/{cid}/subscriptions", ops: []operation{
+			{
+				method: http.MethodGet, serve: twin((*request).getSubscriptions), id: "readSubscriptions", does: "Read what a live stream is subscribed to.",
+				gives: subscriptions, fails: []int{404},
+			},
+			{
+				method: http.MethodPatch, serve: twin((*request).patchSubscriptions), id: "changeSubscriptions",
+				does: "Add and remove topics of a live stream, all or nothing.", params: []string{"IfMatch"}, takes: []string{typeJSON + " SubscriptionsPatch"},
+				gives: subscriptions, fails: []int{400, 404, 408, 412, 413},
+			},
+		}},
+		{path: "/connections/{cid}/messages", ops: []operation{{
+			method: http.MethodPost, serve: twin((*request).postMessage), id: "sendMessage", does: "Do what the same JSON does as a WebSocket message.",
+			takes: []string{typeJSON + " Action"},
+			gives: []answer{{status: 200, says: "The result.", bodies: []string{typeJSON + " Result"}}},
+			fails: []int{400, 404, 408, 409, 413, 422, 501},
+		}}},
+		{path: "/connections/{cid}/credentials", ops: []operation{{
+			method: http.MethodPut, serve: twin((*request).putCredentials), id: "replaceCredentials",
+			does: "Have a live stream go on with the credentials of this request.", gives: subscriptions, fails: []int{404},
+		}}},
+	}
+}
+
+// twin serves an operation on the connection that the path names.
+func twin(f func(*request, *conn) error) func(*request) error {
+	return func(q *request) error {
+		c := q.conns.find(q.arg, q.who)
+		if c == nil {
+			return problemf(http.StatusNotFound, "there is no such connection, or it is not yours")
+		}
+		if !c.limit.Allow() {
+			return problemf(http.StatusTooManyRequests, "at most %d actions a second on one connection", actionRate).retryAfter(time.Second)
+		}
+		return f(q, c)
+	}
+}

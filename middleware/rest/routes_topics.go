@@ -1,0 +1,42 @@
+package rest
+
+import "net/http"
+
+// topicResources are what is read and published by topic.
+func topicResources() []resource {
+	return []resource{
+		{path: "/topics/{topic}", streams: true, ops: []operation{
+			{
+				method: http.MethodGet, serve: (*request).getTopic, id: "readTopic",
+				does:   "Read a topic: live, a page of its history, a long poll or, with id, one event; by what the request accepts.",
+				params: append([]string{"Id"}, readParams...),
+				gives:  readAnswers, fails: []int{400, 404, 406, 410, 431},
+			},
+			{
+				method: http.MethodPost, serve: (*request).publish, id: "publish", does: "Publish an event: the body, of any media type.",
+				params: []string{"PushEvent", "PushKey", "IdempotencyKey", "PushConnection"},
+				takes:  []string{"*/* Payload"},
+				gives:  []answer{{status: 201, says: "The event is in the log.", bodies: []string{typeJSON + " Published"}, headers: []string{"Location"}}},
+				fails:  []int{400, 408, 409, 413, 415, 422},
+			},
+		}},
+		{path: "/events", streams: true, ops: []operation{{
+			method: http.MethodGet, serve: (*request).getEvents, id: "readTopics",
+			does:   "Read many topics and patterns as one: live, a page of their history or a long poll; by what the request accepts.",
+			params: append([]string{"Topic"}, readParams...),
+			gives:  readAnswers, fails: []int{400, 406, 431},
+		}}},
+	}
+}
+
+var readParams = []string{"After", "Before", "Last", "Limit", "Format", "LastEventId", "Prefer", "IfNoneMatch"}
+
+var readAnswers = []answer{
+	{status: 101, says: "A WebSocket."},
+	{
+		status: 200, says: "A page, or a live stream.",
+		bodies:  []string{typeJSON + " Page", typeSSE + " Stream", typeNDJSON + " Stream"},
+		headers: []string{"ETag", "Link", "PreferenceApplied"},
+	},
+	{status: 304, says: "The client has the page already.", headers: []string{"ETag"}},
+}
