@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"go.uber.org/goleak"
 
+	"github.com/dualpush-go/dualpush/internal/memnet"
 	"github.com/dualpush-go/dualpush/middleware"
 	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/push/wire"
@@ -74,11 +74,11 @@ func (a *app) start() *app {
 
 // startInMemory starts the app without a network, for a synctest bubble.
 func (a *app) startInMemory(server *http.Server) *app {
-	l := newPipes()
+	l := memnet.New()
 	server.Handler = a.echo
 	a.Server = &httptest.Server{Listener: l, Config: server}
 	a.Start()
-	a.Client().Transport.(*http.Transport).DialContext = l.dial
+	a.Client().Transport.(*http.Transport).DialContext = l.Dial
 	return a.started()
 }
 
@@ -312,41 +312,4 @@ func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()
-}
-
-// pipes is a network in memory.
-type pipes struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.done) })
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
-
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case p.conns <- server:
-		return client, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }

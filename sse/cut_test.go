@@ -63,7 +63,7 @@ func readCut(t *testing.T, w *world, first *cutConn) (got []string) {
 	t.Helper()
 	dials := 0
 	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		c, err := w.net.dial(ctx)
+		c, err := w.net.Dial(ctx, "", "")
 		if dials++; dials == 1 && err == nil {
 			first.Conn = c
 			return first, nil

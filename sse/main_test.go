@@ -5,60 +5,22 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"github.com/dualpush-go/dualpush/internal/memnet"
 	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/sse"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// memNet is a network in memory, for bubbles of synctest. A write blocks until
-// the other side reads.
-type memNet struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newMemNet() *memNet { return &memNet{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (n *memNet) Accept() (net.Conn, error) {
-	select {
-	case c := <-n.conns:
-		return c, nil
-	case <-n.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (n *memNet) Close() error {
-	n.once.Do(func() { close(n.done) })
-	return nil
-}
-
-func (n *memNet) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
-
-func (n *memNet) dial(ctx context.Context) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case n.conns <- server:
-		return client, nil
-	case <-n.done:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
 // world is a hub behind a server in memory.
 type world struct {
 	t      testing.TB
 	hub    *push.Hub
-	net    *memNet
+	net    *memnet.Net
 	server *http.Server
 	client *http.Client
 	ended  chan error // what Serve returned, of each stream
@@ -68,9 +30,9 @@ type world struct {
 
 func newWorld(tb testing.TB) *world {
 	tb.Helper()
-	w := &world{t: tb, hub: push.New(), net: newMemNet(), ended: make(chan error, 10000)}
+	w := &world{t: tb, hub: push.New(), net: memnet.New(), ended: make(chan error, 10000)}
 	w.server = &http.Server{Handler: w}
-	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return w.net.dial(ctx) }}
+	tr := &http.Transport{DialContext: w.net.Dial}
 	w.client = &http.Client{Transport: tr}
 	tb.Cleanup(func() {
 		_ = w.server.Close()
@@ -160,7 +122,7 @@ func (s *stream) want(name, data string) sse.Event {
 // rawOpen sends a request over a connection of its own and reads nothing.
 func (w *world) rawOpen() net.Conn {
 	w.t.Helper()
-	c, err := w.net.dial(w.t.Context())
+	c, err := w.net.Dial(w.t.Context(), "", "")
 	if err != nil {
 		w.t.Fatal(err)
 	}

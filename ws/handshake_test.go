@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/dualpush-go/dualpush/internal/memnet"
 	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/ws"
 )
@@ -189,15 +190,11 @@ func TestFramesBehindTheRequestAreNotLost(t *testing.T) {
 func TestServerTimeoutsDoNotCutTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
-		l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		l := memnet.New()
 		hs := &http.Server{Handler: s, ReadTimeout: time.Second, WriteTimeout: time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 		go func() { _ = hs.Serve(l) }()
 		defer func() { _ = hs.Close() }()
-		s.connect = func() net.Conn {
-			client, server := net.Pipe()
-			l.conns <- server
-			return client
-		}
+		s.through(l)
 		c := s.v1("")
 		time.Sleep(20 * time.Second)
 		s.publish("a", "x")

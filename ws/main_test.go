@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/dualpush-go/dualpush/internal/memnet"
 	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/ws"
 )
@@ -79,19 +80,26 @@ func overTCP(t *testing.T) *server {
 // a bubble.
 func overPipe(t *testing.T) *server {
 	s := newServer(t)
-	l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	l := memnet.New()
 	hs := &http.Server{Handler: s}
 	go func() { _ = hs.Serve(l) }()
-	s.connect = func() net.Conn {
-		client, server := net.Pipe()
-		l.conns <- server
-		return client
-	}
+	s.through(l)
 	t.Cleanup(func() {
 		kill(s.hub)
 		_ = hs.Close()
 	})
 	return s
+}
+
+// through has the server reached through a network in memory.
+func (s *server) through(l *memnet.Net) {
+	s.connect = func() net.Conn {
+		c, err := l.Dial(s.t.Context(), "", "")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return c
+	}
 }
 
 // kill shuts a hub down without waiting for its readers.
@@ -154,25 +162,3 @@ func (s *server) publish(topic string, data ...string) {
 type doFunc func(ctx context.Context, a *ws.Action) (any, error)
 
 func (f doFunc) Do(ctx context.Context, a *ws.Action) (any, error) { return f(ctx, a) }
-
-// pipes is a listener of net.Pipes.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func (l *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipes) Close() error {
-	close(l.closed)
-	return nil
-}
-
-func (l *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/dualpush-go/dualpush/internal/memnet"
 	"github.com/dualpush-go/dualpush/middleware/rest"
 	"github.com/dualpush-go/dualpush/push"
 )
@@ -47,11 +47,11 @@ func serve(t testing.TB, cfg rest.Config) *site {
 func serveInMemory(t testing.TB, cfg rest.Config, server *http.Server) *site {
 	t.Helper()
 	h, s := newHandler(t, cfg)
-	l := newPipes()
+	l := memnet.New()
 	server.Handler = h
 	s.Server = &httptest.Server{Listener: l, Config: server}
 	s.Start()
-	s.Client().Transport.(*http.Transport).DialContext = l.dial
+	s.Client().Transport.(*http.Transport).DialContext = l.Dial
 	return s.start()
 }
 
@@ -210,43 +210,6 @@ func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()
-}
-
-// pipes is a network in memory.
-type pipes struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.done) })
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
-
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case p.conns <- server:
-		return client, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 func newHTTP2(h http.Handler) *httptest.Server {
