@@ -24,6 +24,8 @@ type (
 	Principal = rest.Principal
 	// Problem is an error in the form of RFC 9457.
 	Problem = rest.Problem
+	// Limits bound what one client can do.
+	Limits = rest.Limits
 	// Connection describes a stream or a waiting poll.
 	Connection = rest.Connection
 )
@@ -68,6 +70,21 @@ type Config struct {
 	// Optional. Default 0: no limit.
 	MaxConnections int
 
+	// Limits bound what one client can do.
+	// Optional. Default: see Limits.
+	Limits Limits
+
+	// TrustedProxies are the addresses and CIDRs of proxies whose word on a
+	// client's address is taken, e.g. "10.0.0.0/8".
+	// Optional. Default: what the app's Echo.IPExtractor says, if it has one,
+	// else the peer.
+	TrustedProxies []string
+
+	// ProxyHeader is the header in which the trusted proxies write that
+	// address: "X-Forwarded-For" or "Forwarded" (RFC 7239).
+	// Optional. Default "X-Forwarded-For".
+	ProxyHeader string
+
 	// Heartbeat is the silence after which a stream says that it is alive.
 	// Optional. Default 25 s, which is also the most.
 	Heartbeat time.Duration
@@ -91,8 +108,18 @@ func (cfg *Config) toRest(hub *push.Hub) rest.Config {
 	return rest.Config{
 		Hub: hub, Auth: cfg.Auth, PublicURL: cfg.PublicURL, Origins: cfg.Origins,
 		MaxMessage: cfg.MaxMessage, MaxTopics: cfg.MaxTopics, MaxConnections: cfg.MaxConnections,
+		Limits: cfg.Limits, TrustedProxies: cfg.TrustedProxies, ProxyHeader: cfg.ProxyHeader,
 		Heartbeat: cfg.Heartbeat, OnOpen: cfg.OnOpen, OnClose: cfg.OnClose, Logger: cfg.Logger,
 	}
+}
+
+// client returns a request that knows its client's address if the app has a way
+// to find it and no proxies are configured here.
+func client(c echo.Context, trusted []string) *http.Request {
+	if extract := c.Echo().IPExtractor; extract != nil && len(trusted) == 0 {
+		return rest.WithClientIP(c.Request(), extract(c.Request()))
+	}
+	return c.Request()
 }
 
 // fail answers with a problem, by Echo's conventions if the app wants to.

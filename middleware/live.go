@@ -32,14 +32,18 @@ type LiveConfig struct {
 	// Optional. Default false: such frames are refused.
 	Publish bool
 
-	// PublicURL, Origins, MaxMessage, MaxConnections, Heartbeat, OnOpen,
-	// OnClose, ErrorHandler and Logger are as in Config. Without PublicURL the
+	// PublicURL, Origins, MaxMessage, MaxConnections, Limits, TrustedProxies,
+	// ProxyHeader, Heartbeat, OnOpen, OnClose, ErrorHandler and Logger are as
+	// in Config; connections and messages are limited by address only. Without PublicURL the
 	// Origin of a WebSocket must have the request's own host.
 	// Optional.
 	PublicURL       string
 	Origins         []string
 	MaxMessage      int64
 	MaxConnections  int
+	Limits          Limits
+	TrustedProxies  []string
+	ProxyHeader     string
 	Heartbeat       time.Duration
 	OnOpen, OnClose func(Connection)
 	ErrorHandler    func(err error, c echo.Context) error
@@ -77,7 +81,8 @@ func (cfg LiveConfig) ToMiddleware() (echo.MiddlewareFunc, error) {
 	}
 	l, err := rest.NewLive(rest.LiveConfig{
 		Hub: cfg.Hub, Publish: cfg.Publish, PublicURL: cfg.PublicURL, Origins: cfg.Origins, MaxMessage: cfg.MaxMessage,
-		MaxConnections: cfg.MaxConnections, Heartbeat: cfg.Heartbeat, OnOpen: cfg.OnOpen, OnClose: cfg.OnClose, Logger: cfg.Logger,
+		MaxConnections: cfg.MaxConnections, Limits: cfg.Limits, TrustedProxies: cfg.TrustedProxies, ProxyHeader: cfg.ProxyHeader,
+		Heartbeat: cfg.Heartbeat, OnOpen: cfg.OnOpen, OnClose: cfg.OnClose, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -119,7 +124,7 @@ func (l *live) serve(c echo.Context, next echo.HandlerFunc) error {
 	if kind == rest.LivePoll {
 		return l.poll(c, next, topic)
 	}
-	if err := l.rest.Stream(writer{c.Response()}, c.Request(), topic, head); err != nil {
+	if err := l.rest.Stream(writer{c.Response()}, client(c, l.cfg.TrustedProxies), topic, head); err != nil {
 		return fail(c, err, l.cfg.ErrorHandler)
 	}
 	return nil
@@ -132,7 +137,7 @@ func (l *live) announce(c echo.Context, at push.ID) {
 }
 
 func (l *live) poll(c echo.Context, next echo.HandlerFunc, topic string) error {
-	if err := l.rest.Wait(writer{c.Response()}, c.Request(), topic); err != nil {
+	if err := l.rest.Wait(writer{c.Response()}, client(c, l.cfg.TrustedProxies), topic); err != nil {
 		return fail(c, err, l.cfg.ErrorHandler)
 	}
 	l.announce(c, l.cfg.Hub.Position())

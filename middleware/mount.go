@@ -58,7 +58,7 @@ func (m *Mounted) serve(c echo.Context) error {
 	if strings.Contains(prefix, ":") {
 		prefix = actualPrefix(prefix, c.Request().URL.EscapedPath())
 	}
-	if err := m.handler.Serve(writer{c.Response()}, c.Request(), prefix); err != nil {
+	if err := m.handler.Serve(writer{c.Response()}, client(c, m.cfg.TrustedProxies), prefix); err != nil {
 		return fail(c, err, m.cfg.ErrorHandler)
 	}
 	return nil

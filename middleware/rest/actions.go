@@ -112,12 +112,20 @@ func (c *conn) idemScope(who *Principal) string {
 // frames are the actions that come as frames on the connection itself.
 type frames struct{ *conn }
 
+// limited carries out an action unless there were too many.
+func (f frames) limited(ctx context.Context, a *ws.Action) (any, error) {
+	if p := f.h.limits.message(f.caller, 1); p != nil {
+		return nil, p
+	}
+	return f.do(ctx, f.principal(), a)
+}
+
 // Do implements ws.Actions.
 func (f frames) Do(ctx context.Context, a *ws.Action) (any, error) {
 	if f.stream.fixed && a.Plain && !f.principal().Allows(push.ActionPub, f.stream.single) {
 		return nil, &push.CloseError{Code: push.ClosePolicy, Reason: "this stream is read-only"}
 	}
-	res, err := f.do(ctx, f.principal(), a)
+	res, err := f.limited(ctx, a)
 	if err == nil {
 		return res, nil
 	}

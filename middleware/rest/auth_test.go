@@ -28,6 +28,8 @@ func TestMisconfigurationSaysTheFix(t *testing.T) {
 		"public URL":       {rest.Config{Hub: hub, Auth: everybody, PublicURL: "example.com"}, []string{"PublicURL", "https://"}},
 		"public URL path":  {rest.Config{Hub: hub, Auth: everybody, PublicURL: "https://example.com/app"}, []string{"PublicURL", "https://"}},
 		"public URL ws":    {rest.Config{Hub: hub, Auth: everybody, PublicURL: "wss://example.com"}, []string{"PublicURL", "https://"}},
+		"trusted proxy":    {rest.Config{Hub: hub, Auth: everybody, TrustedProxies: []string{"proxy.local"}}, []string{"proxy.local", "10.0.0.0/8"}},
+		"proxy header":     {rest.Config{Hub: hub, Auth: everybody, ProxyHeader: "X-Real-IP"}, []string{"X-Real-IP", "X-Forwarded-For", "Forwarded"}},
 		"origin":           {rest.Config{Hub: hub, Auth: everybody, Origins: []string{"example.com"}}, []string{"example.com", "https://"}},
 		"origin with path": {rest.Config{Hub: hub, Auth: everybody, Origins: []string{"https://example.com/"}}, []string{"scheme, host and port"}},
 		"origin pattern":   {rest.Config{Hub: hub, Auth: everybody, Origins: []string{"https://*.example.com"}}, []string{"https://*.example.com"}},

@@ -44,6 +44,19 @@ type Config struct {
 	// once; further ones are told to come back. Optional. Default: no limit.
 	MaxConnections int
 
+	// Limits bound what one client can do. Optional. Default: see Limits.
+	Limits Limits
+
+	// TrustedProxies are the addresses and CIDRs of proxies whose word on a
+	// client's address is taken, e.g. "10.0.0.0/8". Limits by address need
+	// it behind a proxy. Optional. Default: none.
+	TrustedProxies []string
+
+	// ProxyHeader is the header in which the trusted proxies write that
+	// address: "X-Forwarded-For" or "Forwarded" (RFC 7239). They must append
+	// to it or replace it. Optional. Default "X-Forwarded-For".
+	ProxyHeader string
+
 	// Heartbeat is the silence after which a stream says that it is alive.
 	// Optional. Default 25 s, below the 30 s and 60 s of common proxies.
 	Heartbeat time.Duration
@@ -62,7 +75,8 @@ type Connection struct {
 	Subject    string
 	Transport  string // "sse", "ndjson", "ws" or "poll"
 	Topics     []string
-	RemoteAddr string
+	RemoteAddr string // of the peer, which may be a proxy
+	ClientIP   string // of the client itself, as far as TrustedProxies tell
 }
 
 const maxHeartbeat = 25 * time.Second
@@ -90,6 +104,10 @@ func New(cfg Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	proxies, err := newProxies(cfg.TrustedProxies, cfg.ProxyHeader)
+	if err != nil {
+		return nil, err
+	}
 	if cfg.MaxMessage <= 0 {
 		cfg.MaxMessage = 64 << 10
 	}
@@ -102,5 +120,5 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Handler{cfg: cfg, hub: cfg.Hub, routes: resources(), origins: origins}, nil
+	return &Handler{cfg: cfg, hub: cfg.Hub, routes: resources(), origins: origins, proxies: proxies, limits: newLimiter(cfg.Limits)}, nil
 }

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,8 @@ type conn struct {
 	stream    stream
 	transport string
 	addr      string
+	ip        netip.Addr
+	caller    caller
 	limit     *rate.Limiter // of actions through the REST twins
 
 	updating sync.Mutex // held while the topics are checked and changed
@@ -30,8 +33,10 @@ type conn struct {
 
 // connections are the open ones by their id.
 type connections struct {
-	mu   sync.Mutex
-	open map[string]*conn
+	mu        sync.Mutex
+	open      map[string]*conn // nil while a connection is being opened
+	bySubject counts
+	byAddress counts
 }
 
 // find returns the connection with an id, as far as it is who's: for an
@@ -52,21 +57,22 @@ func (c *conn) principal() *Principal {
 	return c.who
 }
 
-// Actions on one connection: so many at once, and so many a second.
-const actionBurst, actionRate = 60, 20
-
 // open subscribes and registers the connection, which the caller must close.
 func (q *request) open(ctx context.Context, s stream, transport string) (*conn, error) {
 	h := q.Handler
 	id := push.NewConnectionID()
-	c := &conn{h: h, stream: s, transport: transport, addr: q.r.RemoteAddr, who: q.who, limit: rate.NewLimiter(actionRate, actionBurst)}
-	if p := h.conns.reserve(id, h.cfg.MaxConnections); p != nil {
+	c := &conn{
+		h: h, stream: s, transport: transport, addr: q.r.RemoteAddr, ip: q.ip, caller: q.caller(), who: q.who,
+	}
+	perSecond, burst := h.limits.connection()
+	c.limit = rate.NewLimiter(rate.Limit(perSecond), burst)
+	if p := h.reserve(id, c.caller); p != nil {
 		return nil, p
 	}
 	sub, err := h.hub.Subscribe(ctx, s.topics, s.from,
 		push.WithID(id), push.WithSubject(q.who.Subject), push.WithHeartbeat(h.cfg.Heartbeat))
 	if err != nil {
-		h.conns.remove(id)
+		h.conns.remove(id, c.caller)
 		return nil, hubError(err)
 	}
 	c.sub = sub
@@ -82,12 +88,12 @@ func (c *conn) opened() {
 }
 
 func (c *conn) describe() Connection {
-	return Connection{ID: c.sub.ID(), Subject: c.sub.Subject(), Transport: c.transport, Topics: c.sub.Topics(), RemoteAddr: c.addr}
+	return Connection{ID: c.sub.ID(), Subject: c.sub.Subject(), Transport: c.transport, Topics: c.sub.Topics(), RemoteAddr: c.addr, ClientIP: c.ip.String()}
 }
 
 func (c *conn) close() {
 	described := c.describe()
-	c.h.conns.remove(c.sub.ID())
+	c.h.conns.remove(c.sub.ID(), c.caller)
 	c.sub.Close()
 	if c.h.cfg.OnClose != nil {
 		c.h.cfg.OnClose(described)
@@ -95,16 +101,25 @@ func (c *conn) close() {
 }
 
 // reserve takes a place for a connection, if there is one.
-func (cs *connections) reserve(id string, most int) *Problem {
+func (h *Handler) reserve(id string, c caller) *Problem {
+	cs := &h.conns
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if most > 0 && len(cs.open) >= most {
+	if most := h.cfg.MaxConnections; most > 0 && len(cs.open) >= most {
 		return problemf(http.StatusServiceUnavailable, "this server has all the connections it can take").retryAfter(retryBusy)
 	}
+	if p := cs.bySubject.full(c.subject, h.limits.Connections, "this subject"); p != nil {
+		return p
+	}
+	if p := cs.byAddress.full(c.address, h.limits.AddressConnections, "this address"); p != nil {
+		return p
+	}
 	if cs.open == nil {
-		cs.open = map[string]*conn{}
+		cs.open, cs.bySubject, cs.byAddress = map[string]*conn{}, counts{}, counts{}
 	}
 	cs.open[id] = nil
+	cs.bySubject.add(c.subject, 1)
+	cs.byAddress.add(c.address, 1)
 	return nil
 }
 
@@ -114,9 +129,11 @@ func (cs *connections) set(id string, c *conn) {
 	cs.mu.Unlock()
 }
 
-func (cs *connections) remove(id string) {
+func (cs *connections) remove(id string, c caller) {
 	cs.mu.Lock()
 	delete(cs.open, id)
+	cs.bySubject.add(c.subject, -1)
+	cs.byAddress.add(c.address, -1)
 	cs.mu.Unlock()
 }
 

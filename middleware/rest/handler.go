@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
+	"sync"
 
 	"github.com/dualpush-go/dualpush/push"
 )
@@ -15,8 +17,12 @@ type Handler struct {
 	hub     *push.Hub
 	routes  []resource
 	origins *originPolicy
+	proxies proxies
+	limits  *limiter
 	conns   connections
 	idem    idemStore
+
+	untrusted sync.Once // a proxy in front was logged
 }
 
 var _ http.Handler = (*Handler)(nil)
@@ -33,7 +39,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // to the client as AsProblem says; it is never returned once the answer has
 // begun.
 func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, prefix string) error {
-	q := &request{Handler: h, w: w, r: r, prefix: prefix}
+	q := &request{Handler: h, w: w, r: r, prefix: prefix, ip: h.proxies.clientIP(r)}
 	return q.logged(q.serve())
 }
 
@@ -71,6 +77,7 @@ type request struct {
 	r      *http.Request
 	prefix string
 	who    *Principal // nil for an operation that is open
+	ip     netip.Addr // of the client
 	topic  string     // of the path, canonical
 	arg    string     // another variable of the path, escaped
 }
@@ -117,9 +124,16 @@ func (q *request) authenticate(res *resource) error {
 		q.r = q.r.Clone(q.r.Context())
 		q.r.Header.Del("Cookie")
 	}
+	q.warnForwarded(q.r)
+	if p := q.limits.shutOut(addressKey(q.ip)); p != nil {
+		return q.unauthenticated(res, p)
+	}
 	who, err := q.cfg.Auth.Authenticate(q.r)
 	switch {
 	case err != nil:
+		if AsProblem(err).Status == http.StatusUnauthorized {
+			q.limits.failed(addressKey(q.ip))
+		}
 		return q.unauthenticated(res, err)
 	case who == nil:
 		return errors.New("rest: Auth returned neither a principal nor an error")
@@ -127,6 +141,9 @@ func (q *request) authenticate(res *resource) error {
 	q.who = who
 	return nil
 }
+
+// caller returns whom the limits of this request are about.
+func (q *request) caller() caller { return caller{q.who.Subject, addressKey(q.ip)} }
 
 // unauthenticated answers a request that Auth turned down: where that is only
 // for now, a stream is told to come back.

@@ -25,6 +25,9 @@ type LiveConfig struct {
 	Origins         []string
 	MaxMessage      int64
 	MaxConnections  int
+	Limits          Limits
+	TrustedProxies  []string
+	ProxyHeader     string
 	Heartbeat       time.Duration
 	OnOpen, OnClose func(Connection)
 	Logger          *slog.Logger
@@ -41,7 +44,8 @@ type Live struct {
 func NewLive(cfg LiveConfig) (*Live, error) {
 	h, err := New(Config{
 		Hub: cfg.Hub, Auth: Public(), PublicURL: cfg.PublicURL, Origins: cfg.Origins, MaxMessage: cfg.MaxMessage,
-		MaxConnections: cfg.MaxConnections, Heartbeat: cfg.Heartbeat, OnOpen: cfg.OnOpen, OnClose: cfg.OnClose, Logger: cfg.Logger,
+		MaxConnections: cfg.MaxConnections, Limits: cfg.Limits, TrustedProxies: cfg.TrustedProxies, ProxyHeader: cfg.ProxyHeader,
+		Heartbeat: cfg.Heartbeat, OnOpen: cfg.OnOpen, OnClose: cfg.OnClose, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -161,5 +165,5 @@ func (l *Live) request(w http.ResponseWriter, r *http.Request, topic string) *re
 	if l.publish {
 		who.Grants = append(who.Grants, push.Pub(topic))
 	}
-	return &request{Handler: l.h, w: w, r: r, who: who}
+	return &request{Handler: l.h, w: w, r: r, who: who, ip: l.h.proxies.clientIP(r)}
 }

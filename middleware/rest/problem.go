@@ -21,6 +21,8 @@ type Problem struct {
 	Detail string      `json:"detail,omitempty"`
 	Header http.Header `json:"-"` // goes with the answer; may be nil
 	Err    error       `json:"-"` // the cause, for the log only; may be nil
+
+	retry time.Duration // what Retry-After says
 }
 
 func problemf(status int, format string, args ...any) *Problem {
@@ -36,7 +38,8 @@ func (p *Problem) with(header, value string) *Problem {
 }
 
 func (p *Problem) retryAfter(d time.Duration) *Problem {
-	return p.with("Retry-After", strconv.Itoa(int(max(d, time.Second)/time.Second)))
+	p.retry = max(d+time.Second-1, time.Second).Truncate(time.Second)
+	return p.with("Retry-After", strconv.Itoa(int(p.retry/time.Second)))
 }
 
 func (p *Problem) Error() string { return fmt.Sprintf("rest: %d %s: %s", p.Status, p.Title, p.Detail) }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,6 +20,9 @@ func (q *request) publish() error {
 	topic := q.topic
 	if !q.who.Allows(push.ActionPub, topic) {
 		return problemf(http.StatusForbidden, "publishing to %s is not granted", topic)
+	}
+	if p := q.limits.message(q.caller(), 1); p != nil {
+		return p
 	}
 	e, p := q.readEvent(topic)
 	if p != nil {
@@ -142,15 +144,7 @@ func (q *request) idemScope(cid string) string {
 	case cid != "":
 		return "connection " + cid
 	}
-	return "address " + remoteIP(q.r)
-}
-
-func remoteIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
+	return "address " + q.ip.String()
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {

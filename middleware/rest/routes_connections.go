@@ -47,7 +47,10 @@ func twin(f func(*request, *conn) error) func(*request) error {
 			return problemf(http.StatusNotFound, "there is no such connection, or it is not yours")
 		}
 		if !c.limit.Allow() {
-			return problemf(http.StatusTooManyRequests, "at most %d actions a second on one connection", actionRate).retryAfter(time.Second)
+			return problemf(http.StatusTooManyRequests, "at most %d actions a second on one connection", q.limits.ConnectionMessages).retryAfter(time.Second)
+		}
+		if p := q.limits.message(q.caller(), 1); p != nil {
+			return p
 		}
 		return f(q, c)
 	}

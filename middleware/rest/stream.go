@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -50,7 +51,10 @@ func (q *request) stream(s stream) error {
 	c.opened()
 	defer rotate(ctx, c.sub)()
 	if s.way == wayWebSocket {
-		err = ws.Start(w, q.r, c.sub, &ws.Options{MaxMessage: q.cfg.MaxMessage, Logger: q.cfg.Logger, Actions: frames{c}}, ended)
+		perSecond, burst := q.limits.connection()
+		err = ws.Start(w, q.r, c.sub, &ws.Options{
+			MaxMessage: q.cfg.MaxMessage, Rate: perSecond, Burst: burst, Logger: q.cfg.Logger, Actions: frames{c},
+		}, ended)
 	} else {
 		err = sse.Start(w, q.r, c.sub, &sse.Options{Format: s.format()}, ended)
 	}
@@ -103,7 +107,7 @@ func (q *request) refuse(w http.ResponseWriter, s stream, err error) error {
 	if !p.Temporary() || s.way == wayWebSocket {
 		return p
 	}
-	why := &push.CloseError{Code: push.CloseOverload, Reason: p.Detail, Retry: retryBusy}
+	why := &push.CloseError{Code: push.CloseOverload, Reason: p.Detail, Retry: cmp.Or(p.retry, retryBusy)}
 	if end, ok := errors.AsType[*push.CloseError](err); ok {
 		why = end
 	} else {
