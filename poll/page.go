@@ -2,8 +2,6 @@ package poll
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 
 	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/push/wire"
@@ -31,6 +29,11 @@ type Page struct {
 	Gap   *push.Gap
 	More  bool // there is more after Last
 
+	// Fixed reports whether the page is full between two cursors: the same
+	// request gets the same page for as long as its events are retained.
+	Fixed bool
+
+	after  push.ID
 	topics []string
 }
 
@@ -53,7 +56,7 @@ func ReadPage(ctx context.Context, hub *push.Hub, q Query) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := &Page{First: p.Upto, Last: p.Upto, Gap: p.Gap, topics: q.Topics}
+	page := &Page{First: p.Upto, Last: p.Upto, Gap: p.Gap, after: ask.After, topics: q.Topics}
 	for i := range p.Events {
 		page.Items = append(page.Items, push.NewMessage(p.Events[i]))
 	}
@@ -62,6 +65,9 @@ func ReadPage(ctx context.Context, hub *push.Hub, q Query) (*Page, error) {
 	}
 	if len(page.Items) > 0 && page.Last == p.Upto && !ask.Latest {
 		page.More, err = cut(ctx, hub, p.Upto, ask.Before)
+	}
+	if page.Gap == nil {
+		page.Fixed = page.More && !ask.After.IsZero() || ask.Latest && !ask.Before.IsZero() && len(page.Items) == ask.Limit
 	}
 	return page, err
 }
@@ -93,17 +99,7 @@ func position(cursor string) push.ID {
 
 // AppendJSON appends the page's JSON.
 func (p *Page) AppendJSON(dst []byte) []byte {
-	dst = append(dst, '{')
-	dst = p.appendItems(dst)
-	dst = append(dst, `,"first":"`...)
-	dst = p.First.Append(dst)
-	dst = append(dst, `","last":"`...)
-	dst = p.Last.Append(dst)
-	return append(dst, `"}`...)
-}
-
-func (p *Page) appendItems(dst []byte) []byte {
-	dst = append(dst, `"items":[`...)
+	dst = append(dst, `{"items":[`...)
 	for i, m := range p.Items {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -112,13 +108,13 @@ func (p *Page) appendItems(dst []byte) []byte {
 	}
 	dst = append(dst, `],"gap":`...)
 	if p.Gap == nil {
-		return append(dst, "null"...)
+		dst = append(dst, "null"...)
+	} else {
+		dst = wire.AppendData(dst, wire.NewGapData(p.Gap, p.topics))
 	}
-	return wire.AppendData(dst, wire.NewGapData(p.Gap, p.topics))
-}
-
-// ETag returns a weak entity tag over items and gap (RFC 9110 section 8.8.3).
-func (p *Page) ETag() string {
-	sum := sha256.Sum256(p.appendItems(nil))
-	return `W/"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	dst = append(dst, `,"first":"`...)
+	dst = p.First.Append(dst)
+	dst = append(dst, `","last":"`...)
+	dst = p.Last.Append(dst)
+	return append(dst, `"}`...)
 }

@@ -92,14 +92,24 @@ func (h *Hub) Publish(ctx context.Context, events ...Event) ([]ID, error) {
 	return h.append(ctx, events)
 }
 
-// History reads a page of past events; see Broker.History.
+// History reads a page of past events; see Broker.History. Topics whose policy
+// is Latest have no gaps for their readers, here as on their streams.
 func (h *Hub) History(ctx context.Context, q Query) (Page, error) {
 	for _, t := range q.Topics {
 		if err := CheckPattern(t); err != nil {
 			return Page{}, err
 		}
 	}
-	return h.broker.History(ctx, q)
+	p, err := h.broker.History(ctx, q)
+	if p.Gap != nil && p.Gap.Reason == ReasonTrimmed && h.mindsNone(q.Topics) {
+		p.Gap = nil
+	}
+	return p, err
+}
+
+// mindsNone reports whether the policy of all topics is Latest.
+func (h *Hub) mindsNone(topics []string) bool {
+	return !slices.ContainsFunc(topics, func(t string) bool { return h.policy(t) != Latest })
 }
 
 // Announce publishes events of the library's own: on reserved topics, which

@@ -143,7 +143,7 @@ func (q *request) waitedPage(ask poll.Query) (*poll.Page, error) {
 	after := ask.After
 	if after == "" { // wait until the page that the client has is not the page any more
 		page, err := poll.ReadPage(q.r.Context(), q.hub, ask)
-		if err != nil || !poll.Matches(q.r, page.ETag()) {
+		if err != nil || !page.Known(q.r) {
 			return page, err
 		}
 		after = page.Last.String()
@@ -201,7 +201,7 @@ func (q *request) getEvent(topic, cursor string) error {
 		return q.goneOrNever(topic, id)
 	}
 	q.w.Header().Set("Content-Type", "application/json")
-	q.w.Header().Set("Cache-Control", "private, no-cache")
+	q.w.Header().Set("Cache-Control", poll.Immutable)
 	q.w.Header().Set("Etag", `"`+id.String()+`"`)
 	if poll.Matches(q.r, `"`+id.String()+`"`) {
 		q.w.WriteHeader(http.StatusNotModified)

@@ -132,6 +132,24 @@ func TestLongPollWithoutACursorWaitsForThePageToChange(t *testing.T) {
 	})
 }
 
+// A tag that changed with every event of the log would have the client ask
+// without a pause.
+func TestLongPollOfAnEmptyTopicWaitsInABusyLog(t *testing.T) {
+	inBubble(t, defaults, func(t *testing.T, s *site) {
+		first := s.get("/topics/wall")
+		s.publish("other", "1", "2")
+		done := s.poll("/topics/wall", "Prefer: wait=25", "If-None-Match: "+first.Header.Get("Etag"))
+		time.Sleep(3 * time.Second)
+		s.publish("other", "3")
+		time.Sleep(3 * time.Second)
+		s.publish("wall", "at last")
+		got := <-done
+		if p := s.decodePage(got.answer); got.took != 6*time.Second || !slices.Equal(p.texts(), []string{"at last"}) {
+			t.Errorf("after %v: %v, want the first event after 6 s", got.took, p.texts())
+		}
+	})
+}
+
 func TestDrainDuringALongPollIs503(t *testing.T) {
 	inBubble(t, defaults, func(t *testing.T, s *site) {
 		done := s.poll("/topics/wall?after="+s.hub.Position().String(), "Prefer: wait=25")

@@ -133,10 +133,10 @@ func TestPageThatTheClientHasIs304(t *testing.T) {
 	s.publish("wall", "1")
 	first := s.get("/topics/wall")
 	etag := first.Header.Get("Etag")
-	if !strings.HasPrefix(etag, `W/"`) {
-		t.Errorf("ETag %q is not weak", etag)
+	if !strings.HasPrefix(etag, `"`) {
+		t.Errorf("ETag %q is not strong", etag)
 	}
-	for _, header := range []string{etag, strings.TrimPrefix(etag, "W/"), `"x", ` + etag, "*"} {
+	for _, header := range []string{etag, "W/" + etag, `"x", ` + etag, "*"} {
 		a := s.get("/topics/wall", "If-None-Match: "+header)
 		s.expect(http.StatusNotModified, a)
 		if a.Header.Get("Etag") != etag || a.body != "" {
@@ -214,6 +214,27 @@ func TestEventThatNeverWasIs404(t *testing.T) {
 		if detail := s.expect(http.StatusNotFound, s.get("/topics/wall?id="+cursor)); !strings.Contains(detail, "no event") {
 			t.Errorf("%s: %q", name, detail)
 		}
+	}
+}
+
+func TestPolicyLatestHasNoGapsOnPagesEither(t *testing.T) {
+	hub := push.NewHub(push.NewMemory(push.Rules(push.Rule{Pattern: "**", Retention: push.Retention{Count: 2}})), push.WithPolicy("price/*", push.Latest))
+	s := serve(t, rest.Config{Hub: hub})
+	seen := s.publish("price/a", numbers(0, 1)...)[0].String()
+	wall := s.publish("wall", "0")[0].String()
+	s.publish("price/a", numbers(1, 5)...)
+	s.publish("wall", numbers(1, 5)...)
+	if p := s.page("/topics/price/a?after=" + seen); p.Gap != nil || !slices.Equal(p.texts(), []string{"3", "4"}) {
+		t.Errorf("policy Latest: %v after the gap %+v, want what is left and no gap", p.texts(), p.Gap)
+	}
+	if p := s.page("/events?topic=price/*&topic=wall&after=" + seen); p.Gap == nil {
+		t.Error("the gap of another topic is not told")
+	}
+	if p := s.page("/topics/wall?after=" + wall); p.Gap == nil || p.Gap.Reason != "trimmed" {
+		t.Errorf("policy Tell: %+v", p.Gap)
+	}
+	if p := s.page("/topics/price/a?after=forged"); p.Gap == nil || p.Gap.Reason != "epoch" {
+		t.Errorf("a forged cursor: %+v", p.Gap)
 	}
 }
 
