@@ -38,14 +38,22 @@ func (n *Net) Close() error {
 }
 
 // Addr implements net.Listener.
-func (n *Net) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+func (n *Net) Addr() net.Addr { return loopback }
+
+var loopback = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+
+// conn is a pipe whose peer has an address.
+type conn struct{ net.Conn }
+
+// RemoteAddr implements net.Conn.
+func (conn) RemoteAddr() net.Addr { return loopback }
 
 // Dial connects, whatever network and address are: it is an
 // http.Transport.DialContext.
 func (n *Net) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
-	case n.conns <- server:
+	case n.conns <- conn{server}:
 		return client, nil
 	case <-n.done:
 		return nil, net.ErrClosed

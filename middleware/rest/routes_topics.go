@@ -10,7 +10,7 @@ func topicResources() []resource {
 				method: http.MethodGet, serve: (*request).getTopic, id: "readTopic",
 				does:   "Read a topic: live, a page of its history, a long poll or, with id, one event; by what the request accepts.",
 				params: append([]string{"Id"}, readParams...),
-				gives:  readAnswers, fails: []int{400, 404, 406, 410, 431},
+				gives:  readAnswers("PageOrEvent"), fails: []int{400, 404, 406, 410, 431},
 			},
 			{
 				method: http.MethodPost, serve: (*request).publish, id: "publish", does: "Publish an event: the body, of any media type.",
@@ -24,19 +24,21 @@ func topicResources() []resource {
 			method: http.MethodGet, serve: (*request).getEvents, id: "readTopics",
 			does:   "Read many topics and patterns as one: live, a page of their history or a long poll; by what the request accepts.",
 			params: append([]string{"Topic"}, readParams...),
-			gives:  readAnswers, fails: []int{400, 406, 431},
+			gives:  readAnswers("Page"), fails: []int{400, 406, 431},
 		}}},
 	}
 }
 
 var readParams = []string{"After", "Before", "Last", "Limit", "Format", "LastEventId", "Prefer", "IfNoneMatch"}
 
-var readAnswers = []answer{
-	{status: 101, says: "A WebSocket."},
-	{
-		status: 200, says: "A page, or a live stream.",
-		bodies:  []string{typeJSON + " Page", typeSSE + " Stream", typeNDJSON + " Stream"},
-		headers: []string{"ETag", "Link", "PreferenceApplied"},
-	},
-	{status: 304, says: "The client has the page already.", headers: []string{"ETag"}},
+func readAnswers(page string) []answer {
+	return []answer{
+		{status: 101, says: "A WebSocket."},
+		{
+			status: 200, says: "A page, or a live stream.",
+			bodies:  []string{typeJSON + " " + page, typeSSE + " Stream", typeNDJSON + " Stream"},
+			headers: []string{"ETag", "Link", "PreferenceApplied"},
+		},
+		{status: 304, says: "The client has it already.", headers: []string{"ETag"}},
+	}
 }
