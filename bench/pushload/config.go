@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"net/url"
@@ -19,6 +20,7 @@ type config struct {
 
 	// how to subscribe
 	url, addr, path             string // addr and path are parts of url
+	tls, h2                     bool   // tls: url is https
 	headers, hello, helloResume multi
 	pollCursor                  multi
 	ready                       string
@@ -75,6 +77,7 @@ func (cfg *config) register(f *flag.FlagSet) {
 
 func (cfg *config) registerSubscribe(f *flag.FlagSet) {
 	f.StringVar(&cfg.url, "url", "", "subscribe URL; {i} connection number, {topic} topic number, {last} last event id")
+	f.BoolVar(&cfg.h2, "h2", false, "subscribe over HTTP/2, each on a connection of its own (an https URL; mode sse)")
 	f.Var(&cfg.headers, "header", "subscribe header, repeatable")
 	f.Var(&cfg.hello, "hello", "WebSocket text frame to send after the handshake, repeatable")
 	f.Var(&cfg.helloResume, "hello-resume", "the same when reconnecting with {last} and {epoch}")
@@ -108,7 +111,13 @@ func (cfg *config) resolve() error {
 	if err != nil || u.Host == "" {
 		return fmt.Errorf("-url: bad URL %q", cfg.url)
 	}
-	cfg.addr, cfg.path = u.Host, pathOf(cfg.url)
+	cfg.addr, cfg.path, cfg.tls = u.Host, pathOf(cfg.url), u.Scheme == "https"
+	switch {
+	case cfg.h2 && (!cfg.tls || cfg.mode != "sse"):
+		return errors.New("-h2 needs an https URL and -mode sse")
+	case cfg.tls && (cfg.test == "stall" || cfg.stall > 0):
+		return errors.New("a connection that stops reading must be a plain one: what carries TLS would read on")
+	}
 	cfg.replyTo, cfg.reply, _ = strings.Cut(cfg.ping, "=")
 	if cfg.test == "topics" && cfg.topics == 0 {
 		cfg.topics = cfg.n

@@ -115,14 +115,31 @@ func (l *loader) expand(c *conn, s string) string {
 
 // dial starts a non-blocking connect.
 func (l *loader) dial(c *conn) {
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	open := l.socket
+	if l.cfg.tls {
+		open = l.tunnel
+	}
+	c.acc, c.body, c.ws, c.tail = c.acc[:0], body{}, wsDecoder{}, nil
+	c.mark.carryN = 0
+	fd, err := open(c)
 	if err != nil {
 		l.fail(c, err.Error())
 		return
 	}
 	c.fd, c.st = fd, stDialing
-	c.acc, c.body, c.ws, c.tail = c.acc[:0], body{}, wsDecoder{}, nil
-	c.mark.carryN = 0
+	for fd >= len(l.fds) {
+		l.fds = append(l.fds, make([]*conn, len(l.fds))...)
+	}
+	l.fds[fd] = c
+	_ = syscall.EpollCtl(l.ep, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLOUT, Fd: int32(fd)})
+}
+
+// socket returns a socket that connects.
+func (l *loader) socket(c *conn) (int, error) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
 	if c.stall {
 		_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096)
 	}
@@ -133,16 +150,11 @@ func (l *loader) dial(c *conn) {
 	} else {
 		_ = syscall.SetsockoptInt(fd, syscall.SOL_TCP, syscall.TCP_NODELAY, 1)
 	}
-	err = syscall.Connect(fd, &l.target)
-	if err != nil && err != syscall.EINPROGRESS {
-		l.fail(c, err.Error())
-		return
+	if err = syscall.Connect(fd, &l.target); err != nil && err != syscall.EINPROGRESS {
+		_ = syscall.Close(fd)
+		return 0, err
 	}
-	for fd >= len(l.fds) {
-		l.fds = append(l.fds, make([]*conn, len(l.fds))...)
-	}
-	l.fds[fd] = c
-	_ = syscall.EpollCtl(l.ep, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLOUT, Fd: int32(fd)})
+	return fd, nil
 }
 
 func (l *loader) fail(c *conn, why string) {

@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -122,7 +124,7 @@ func (f *fake) poll(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve runs f and returns its address.
-func (f *fake) serve(t *testing.T) string {
+func (f *fake) serve(t *testing.T, tls bool) string {
 	f.grown = make(chan struct{})
 	mux := http.NewServeMux()
 	mux.HandleFunc("/sse", f.sse)
@@ -132,7 +134,12 @@ func (f *fake) serve(t *testing.T) string {
 		kit.Burst(r.URL.Query().Get, f.publish)
 		_, _ = w.Write([]byte("ok"))
 	})
-	srv := httptest.NewServer(mux)
+	srv := httptest.NewUnstartedServer(mux)
+	if srv.EnableHTTP2 = tls; tls {
+		srv.StartTLS()
+	} else {
+		srv.Start()
+	}
 	t.Cleanup(func() {
 		srv.CloseClientConnections()
 		srv.Close()
@@ -144,20 +151,19 @@ func (f *fake) serve(t *testing.T) string {
 var modes = map[string][]string{
 	"sse":  {"-mode", "sse", "-url", "http://ADDR/sse"},
 	"ws":   {"-mode", "ws", "-url", "http://ADDR/ws?after={last}", "-ready", `"open"`, "-id-re", `"id":"(\d+)"`},
+	"tls":  {"-mode", "sse", "-url", "https://ADDR/sse"},
+	"h2":   {"-mode", "sse", "-url", "https://ADDR/sse", "-h2"},
 	"poll": {"-mode", "poll", "-url", "http://ADDR/poll?after={last}", "-id-re", `"last":"(\d+)"`},
 }
 
 // run loads f with 20 subscribers.
 func (f *fake) run(t *testing.T, mode string, args ...string) result {
 	t.Helper()
-	addr := f.serve(t)
+	addr := f.serve(t, slices.ContainsFunc(modes[mode], func(a string) bool { return strings.HasPrefix(a, "https:") }))
 	all := []string{"-burst", "http://" + addr + "/burst?n={n}&size={size}&rate={rate}&topics={topics}&first={first}",
 		"-n", "20", "-settle", "20ms", "-batch", "10", "-dur", "50ms", "-drain", "1s", "-away", "50ms", "-pid", strconv.Itoa(os.Getpid())}
 	for _, a := range modes[mode] {
-		if len(a) > 11 && a[:11] == "http://ADDR" {
-			a = "http://" + addr + a[11:]
-		}
-		all = append(all, a)
+		all = append(all, strings.Replace(a, "//ADDR/", "//"+addr+"/", 1))
 	}
 	cfg, err := parse(append(all, args...))
 	if err != nil {

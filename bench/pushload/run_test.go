@@ -74,3 +74,16 @@ func TestOtherMachinesAreNotLoaded(t *testing.T) {
 		t.Error("an address that is not loopback was accepted")
 	}
 }
+
+// What carries TLS reads on for a client that stopped: it cannot show a stall.
+func TestWhatTLSCannotShowIsRefused(t *testing.T) {
+	for _, args := range [][]string{
+		{"-url", "https://127.0.0.1:1/", "-test", "stall"},
+		{"-url", "http://127.0.0.1:1/", "-h2"},
+		{"-url", "https://127.0.0.1:1/", "-h2", "-mode", "ws"},
+	} {
+		if _, err := parse(args); err == nil {
+			t.Errorf("%q was accepted", args)
+		}
+	}
+}
