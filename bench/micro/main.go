@@ -1,5 +1,6 @@
 // Command micro measures in process, without a transport, what a publish and
-// each further reader cost, and prints JSON lines like pushload's.
+// each further reader cost, and prints JSON lines like pushload's. With -growth
+// it measures instead how that grows with topics, patterns and subscribers.
 package main
 
 import (
@@ -12,9 +13,6 @@ import (
 	"time"
 
 	"github.com/dualpush-go/dualpush/push"
-	"github.com/dualpush-go/dualpush/sse"
-
-	"pushbench/peers/kit"
 )
 
 type line struct {
@@ -23,6 +21,7 @@ type line struct {
 	Ns     float64 `json:"ns_per_op"`
 	Allocs float64 `json:"allocs_per_op"`
 	Bytes  float64 `json:"bytes_per_op"`
+	OpenNs float64 `json:"open_ns,omitempty"` // to subscribe one
 }
 
 const readers = 100
@@ -30,64 +29,64 @@ const readers = 100
 func main() {
 	testing.Init()
 	d := flag.Duration("benchtime", time.Second, "time for each measurement")
+	grow := flag.Bool("growth", false, "measure growth instead; needs 4 GB")
 	flag.Parse()
 	must(flag.Set("test.benchtime", d.String()))
 
 	out := json.NewEncoder(os.Stdout)
-	must(out.Encode(perOp("publish", publish).minus(line{}, 1)))
-	one := perOp("", func(b *testing.B) { fanout(b, 1) })
-	many := perOp("next-reader", func(b *testing.B) { fanout(b, 1+readers) })
-	must(out.Encode(many.minus(one, readers)))
+	print := func(l line) { must(out.Encode(l)) }
+	if *grow {
+		growth(print)
+		return
+	}
+	print(perOp("micro", "publish", func(b *testing.B) { publish(b, "") }))
+	print(perOp("micro", "publish-json", func(b *testing.B) { publish(b, "application/json") }))
+	one := perOp("", "", func(b *testing.B) { fanout(b, 1) })
+	many := perOp("micro", "next-reader", func(b *testing.B) { fanout(b, 1+readers) })
+	print(many.minus(one, readers))
 }
 
 // minus returns what each of the n more costs that l has over less.
 func (l line) minus(less line, n float64) line {
-	return line{l.Key, l.Name, hundredths((l.Ns - less.Ns) / n), hundredths((l.Allocs - less.Allocs) / n), hundredths((l.Bytes - less.Bytes) / n)}
+	l.Ns, l.Allocs = hundredths((l.Ns-less.Ns)/n), hundredths((l.Allocs-less.Allocs)/n)
+	l.Bytes, l.OpenNs = hundredths((l.Bytes-less.Bytes)/n), hundredths((l.OpenNs-less.OpenNs)/n)
+	return l
 }
 
-func perOp(name string, f func(*testing.B)) line {
-	r := testing.Benchmark(f)
+func perOp(key, name string, f func(*testing.B)) line {
+	r := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		f(b)
+	})
 	n := float64(r.N)
-	return line{"micro", name, float64(r.T.Nanoseconds()) / n, float64(r.MemAllocs) / n, float64(r.MemBytes) / n}
+	l := line{Key: key, Name: name, Ns: float64(r.T.Nanoseconds()) / n, Allocs: float64(r.MemAllocs) / n, Bytes: float64(r.MemBytes) / n}
+	return l.minus(line{}, 1)
 }
 
 // hundredths rounds away what the collector and the pools do now and then.
 func hundredths(v float64) float64 { return math.Round(v*100) / 100 }
 
-func event() push.Event {
-	return push.Event{Topic: "0", ContentType: "application/json", Data: kit.Payload(128, 0)}
-}
-
 // publish publishes to a topic with history and without readers.
-func publish(b *testing.B) {
-	b.ReportAllocs()
+func publish(b *testing.B, contentType string) {
 	hub, e := push.New(), event()
+	e.ContentType = contentType
 	for b.Loop() {
-		_, err := hub.Publish(context.Background(), e)
-		must(err)
+		publishOne(context.Background(), hub, e)
 	}
 }
 
 // fanout publishes an event and has n subscriptions take and encode it.
 func fanout(b *testing.B, n int) {
-	b.ReportAllocs()
 	ctx, hub, e := context.Background(), push.New(), event()
 	subs := make([]*push.Subscription, n)
 	for i := range subs {
-		sub, err := hub.Subscribe(ctx, []string{"0"}, push.FromHead())
-		must(err)
-		defer sub.Close()
-		subs[i] = sub
+		subs[i] = subscribe(hub, e.Topic)
+		defer subs[i].Close()
 	}
 	for b.Loop() {
-		_, err := hub.Publish(ctx, e)
-		must(err)
+		publishOne(ctx, hub, e)
 		for _, sub := range subs {
-			batch, err := sub.Next(ctx)
-			must(err)
-			for _, m := range batch.Messages {
-				m.Encoded(sse.Raw)
-			}
+			take(ctx, sub, 1)
 		}
 	}
 }

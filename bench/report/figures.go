@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"strconv"
+	"slices"
 
 	"pushbench/internal/results"
 )
@@ -13,6 +13,7 @@ type figure struct {
 	what  string
 	want  string
 	check func(*results.Set) (measured string, v verdict)
+	floor func(*results.Set) string // how far the floor's own rounds lie apart; may be nil
 }
 
 type verdict string
@@ -21,118 +22,161 @@ const (
 	reached     verdict = "yes"
 	missed      verdict = "NO"
 	notMeasured verdict = "not measured"
+	told        verdict = "told" // nothing was promised
 )
 
 const (
-	ourSSE = "dualpush-sse"
-	ourWS  = "dualpush-ws"
+	ourSSE  = "dualpush-sse"
+	ourWS   = "dualpush-ws"     // envelopes
+	ourRaw  = "dualpush-ws-raw" // payloads only, as the floor and the peers send
+	uws     = "uwebsockets.js"
+	goSSE   = "tmaxmax-go-sse"
+	r3labs  = "r3labs-sse"
+	nethttp = "floor-nethttplog"
+	hijack  = "floor-hijackqueue"
+	coder   = "floor-coderlog"
 )
 
-var figures = []figure{
-	cpuOver("SSE, bursts of 100: server CPU per delivery", "broadcast", ourSSE, floors[0], 1.6),
-	cpuOver("SSE, one event at a time: server CPU per delivery", "single", ourSSE, floors[0], 1.15),
-	atMost("an idle SSE connection, KB", "idle", ourSSE, "kb_per_conn", 30),
-	atMost("an idle WebSocket, KB", "idle", ourWS, "kb_per_conn", 33),
-	complete("19,000 SSE connections in one process", "conns19k", ourSSE),
-	complete("19,000 WebSockets in one process", "conns19k", ourWS),
-	unslowed("a reader stops, SSE: speed of the others", ourSSE, 0.9),
-	unslowed("a reader stops, WebSocket: speed of the others", ourWS, 0.9),
-	complete("1000 SSE clients come back, 100 events behind", "reconnect", ourSSE),
-	complete("1000 WebSockets come back, 100 events behind", "reconnect", ourWS),
-	atMost("encode once: allocations for each further reader", "micro", "next-reader", "allocs_per_op", 0),
-	atMost("publish with history, no reader: allocations", "micro", "publish", "allocs_per_op", 3),
-}
+// centrifuge is how much slower than floor-hijackqueue Centrifuge was in
+// broadcast, in deliveries/s, when both were measured beside each other: it is
+// no module that this one can be built with.
+const centrifuge = 0.96 / 8.9
 
-// cpuOver wants a server's CPU per delivery to be at most limit times a floor's.
-func cpuOver(what, test, name, floor string, limit float64) figure {
-	return figure{what, fmt.Sprintf("≤ %g × %s", limit, floor), func(set *results.Set) (string, verdict) {
-		if text, v := whole(set, test, name); v != reached {
-			return text, v
-		}
-		r, ok := set.Ratio("cpu_us_per_deliv", test, name, test, floor)
-		if !ok {
-			return "", notMeasured
-		}
-		return strconv.FormatFloat(r, 'f', 2, 64) + " ×", judge(r <= limit)
-	}}
-}
+var way = map[string]string{ourSSE: "SSE", ourWS: "WebSocket", ourRaw: "WebSocket, payloads only"}
 
-// unslowed wants readers to be as fast beside one that stopped as without it.
-func unslowed(what, name string, limit float64) figure {
-	return figure{what, fmt.Sprintf("≥ %g × unstalled", limit), func(set *results.Set) (string, verdict) {
-		for _, test := range []string{"stall", "unstalled"} {
-			if text, v := whole(set, test, name); v != reached {
-				return text, v
-			}
-		}
-		r, ok := set.Ratio("deliv_per_s", "stall", name, "unstalled", name)
-		if !ok {
-			return "", notMeasured
-		}
-		return strconv.FormatFloat(r, 'f', 2, 64) + " ×", judge(r >= limit)
-	}}
-}
+var figures = slices.Concat(
+	broadcast(), single(), atARate(), overload(), topics(), idleMemory(), reconnect(), stalledReader(), many(),
+	inProcess(), handlerWriter(),
+)
 
-// atMost wants a field's median to be at most limit.
-func atMost(what, test, name, field string, limit float64) figure {
-	return figure{what, fmt.Sprintf("≤ %g", limit), func(set *results.Set) (string, verdict) {
-		if len(set.Runs(test, name)) == 0 || set.Failed(test, name) {
-			return "", notMeasured
-		}
-		v := set.Median(test, name, field)
-		return strconv.FormatFloat(v, 'f', -1, 64), judge(v <= limit)
-	}}
-}
-
-// complete wants every connection to stand in every round, and nothing lost or
-// doubled.
-func complete(what, test, name string) figure {
-	return figure{what, "0 lost, 0 doubled", func(set *results.Set) (string, verdict) {
-		return whole(set, test, name)
-	}}
-}
-
-// whole reports whether all rounds of a test delivered everything once.
-func whole(set *results.Set, test, name string) (string, verdict) {
-	runs := set.Runs(test, name)
-	if len(runs) == 0 || set.Failed(test, name) {
-		return "", notMeasured
+func broadcast() []figure {
+	const test = "broadcast"
+	return []figure{
+		costs(test, ourSSE, hijack, 1.15),
+		costs(test, ourWS, coder, 1.2),
+		costs(test, ourRaw, coder, 1.2),
+		faster(test, ourSSE, uws, 2),
+		fasterThrough(test, ourSSE, hijack, "Centrifuge", centrifuge, 8),
+		faster(test, ourSSE, r3labs, 50),
 	}
-	var lost, doubled, gone float64
-	for _, r := range runs {
-		if r.Number("received") == 0 {
-			return "nothing arrived", missed
-		}
-		lost += r.Number("lost") + r.Number("live_lost")
-		doubled += r.Number("dup")
-		gone += r.Number("failed") + r.Number("died")
-		stood := "established"
-		if test == "reconnect" { // who comes back without an id has missed nothing
-			stood = "resume_ids"
-		}
-		gone += max(0, r.Number("subs")-r.Number("failed")-r.Number(stood))
-	}
-	text := fmt.Sprintf("%g lost, %g doubled", lost, doubled)
-	if gone > 0 {
-		text += fmt.Sprintf(", %g connections failed", gone)
-	}
-	return text, judge(lost == 0 && doubled == 0 && gone == 0)
 }
 
-func judge(ok bool) verdict {
-	if ok {
-		return reached
+func single() []figure {
+	const test = "single"
+	return []figure{
+		costs(test, ourSSE, hijack, 1.05),
+		costs(test, ourWS, coder, 1.1),
+		costs(test, ourRaw, coder, 1.1),
+		faster(test, ourSSE, uws, 1),
 	}
-	return missed
+}
+
+func atARate() (fs []figure) {
+	const test = "rate"
+	for _, name := range []string{ourSSE, ourWS, ourRaw} {
+		fs = append(fs, costs(test, name, hijack, 1.1), late(test, name, hijack, 1.2), beside(test, name, uws))
+	}
+	return fs
+}
+
+func overload() (fs []figure) {
+	const test = "overload"
+	for _, name := range []string{ourSSE, ourWS, ourRaw} {
+		fs = append(fs, complete(test, name), late(test, name, hijack, 1.3))
+	}
+	return fs
+}
+
+func topics() (fs []figure) {
+	const test = "topics"
+	for _, name := range []string{ourSSE, ourWS, ourRaw} {
+		fs = append(fs, costs(test, name, hijack, 1.1), faster(test, name, uws, 1))
+	}
+	return fs
+}
+
+func idleMemory() []figure {
+	return []figure{
+		atMost("idle: an SSE connection, KB (aim: 2)", "idle", ourSSE, "kb_per_conn", 3),
+		measured("idle: an SSE connection after /gc, KB", "idle", ourSSE, "kb_per_conn_gc"),
+		atMost("idle: a WebSocket, KB", "idle", ourWS, "kb_per_conn", 12),
+		atMost("idle: a WebSocket after /gc, KB", "idle", ourWS, "kb_per_conn_gc", 9),
+	}
+}
+
+func reconnect() (fs []figure) {
+	const test, caught = "reconnect", "caught_up_s"
+	for _, name := range []string{ourSSE, ourWS} {
+		what := test + ", " + way[name]
+		fs = append(fs,
+			complete(test, name),
+			compare(what+": caught up", "≤ 1.15 × all back", name, []string{test}, over(of(test, name, caught), of(test, name, "reconnect_s")), upTo(1.15)),
+			compare(what+": caught up", "≤ 1 × "+goSSE, name, []string{test}, over(of(test, name, caught), of(test, goSSE, caught)), upTo(1)),
+			measured(what+": CPU µs for each replayed event", test, name, "cpu_us_per_deliv"),
+		)
+	}
+	return fs
+}
+
+func stalledReader() (fs []figure) {
+	tests := []string{"stall", "unstalled"}
+	beside := func(name, field string) value {
+		return over(of("stall", name, field), of("unstalled", name, field))
+	}
+	for _, name := range []string{ourSSE, ourWS} {
+		what := "stall, " + way[name]
+		fs = append(fs,
+			compare(what+": speed of the others", "≥ 0.9 × unstalled", name, tests, beside(name, speed), from(0.9)),
+			compare(what+": memory", "≤ 1.25 × unstalled", name, tests, beside(name, "rss_load_kb"), upTo(1.25)),
+		)
+	}
+	return fs
+}
+
+func many() []figure {
+	return []figure{
+		complete("conns19k", ourSSE), grows(ourSSE, hijack, 1.15),
+		complete("conns19k", ourWS), grows(ourWS, coder, 1.15),
+		complete("conns19k", ourRaw), grows(ourRaw, coder, 1.15),
+	}
+}
+
+func inProcess() []figure {
+	return []figure{
+		atMost("publish without reader, with history: ns", "micro", "publish", "ns_per_op", 300),
+		atMost("publish without reader, with history: allocations", "micro", "publish", "allocs_per_op", 2),
+		atMost("encode once: allocations for each further reader", "micro", "next-reader", "allocs_per_op", 0),
+	}
+}
+
+func handlerWriter() (fs []figure) {
+	for _, x := range []struct{ how, name, floor string }{
+		{"over plain TCP by force", ourSSE + "-handler", nethttp},
+		{"wrapped listener", ourSSE + "-wrapped", nethttp},
+		{"TLS", ourSSE + "-tls", nethttp + "-tls"},
+		{"HTTP/2", ourSSE + "-h2", nethttp + "-h2"},
+	} {
+		f := costs("broadcast", x.name, x.floor, 1.15)
+		f.what = "handler writer, " + x.how + ": CPU a delivery"
+		fs = append(fs, f)
+	}
+	return fs
 }
 
 func writeFigures(w io.Writer, set *results.Set, figures []figure) {
 	fmt.Fprintf(w, "\n### figures\n\n")
 	rows := make([][]string, 0, 1+len(figures))
-	rows = append(rows, []string{"", "wanted", "measured", "reached"})
+	rows = append(rows, []string{"", "wanted", "measured", "floor's spread", "reached"})
+	count := map[verdict]int{}
 	for _, f := range figures {
 		measured, v := f.check(set)
-		rows = append(rows, []string{f.what, f.want, measured, string(v)})
+		spread := ""
+		if f.floor != nil {
+			spread = f.floor(set)
+		}
+		rows = append(rows, []string{f.what, f.want, measured, spread, string(v)})
+		count[v]++
 	}
 	writeRows(w, rows)
+	fmt.Fprintf(w, "\n%d reached, %d not reached, %d not measured.\n", count[reached], count[missed], count[notMeasured])
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"maps"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,12 +37,19 @@ func set(t *testing.T, lines ...string) *results.Set {
 type fields = map[string]any
 
 func TestFiguresAreJudged(t *testing.T) {
-	floor := line("broadcast", "floor-nethttplog", nil)
-	cpu := cpuOver("", "broadcast", ourSSE, "floor-nethttplog", 1.6)
+	floor := line("broadcast", hijack, nil)
+	cpu := costs("broadcast", ourSSE, hijack, 1.6)
 	memory := atMost("", "idle", ourSSE, "kb_per_conn", 30)
-	again := complete("", "reconnect", ourSSE)
-	stall := unslowed("", ourSSE, 0.9)
-	alone := line("unstalled", ourSSE, nil)
+	again := complete("reconnect", ourSSE)
+	stall := stalledReader()[0]
+	bounded := stalledReader()[1]
+	alone := line("unstalled", ourSSE, fields{"rss_load_kb": 1000.0})
+	quick := faster("broadcast", ourSSE, uws, 2)
+	through := fasterThrough("broadcast", ourSSE, hijack, "Centrifuge", 0.125, 8)
+	growth := grows(ourSSE, hijack, 1.15)
+	thousand := line("conns1k", ourSSE, nil) + line("conns1k", hijack, nil) + line("conns19k", hijack, fields{"cpu_us_per_deliv": 2.0})
+	back := reconnect()[1]
+	asGoSSE := reconnect()[2]
 	for _, test := range []struct {
 		name   string
 		figure figure
@@ -53,7 +62,18 @@ func TestFiguresAreJudged(t *testing.T) {
 		{"CPU without ours", cpu, []string{floor}, notMeasured},
 		{"CPU low because events were lost", cpu, []string{floor, line("broadcast", ourSSE, fields{"lost": 1})}, missed},
 		{"CPU low because nothing came", cpu, []string{floor, line("broadcast", ourSSE, fields{"received": 0})}, missed},
-		{"CPU with a floor that failed", cpu, []string{floor, line("broadcast", "floor-nethttplog", fields{"error": "x"}), line("broadcast", ourSSE, nil)}, notMeasured},
+		{"CPU with a floor that failed", cpu, []string{floor, line("broadcast", hijack, fields{"error": "x"}), line("broadcast", ourSSE, nil)}, notMeasured},
+		{"p99 above the limit", late("rate", ourSSE, hijack, 1.2), []string{line("rate", hijack, fields{"p99_ms": 10}), line("rate", ourSSE, fields{"p99_ms": 12.1})}, missed},
+		{"p99 at it", late("rate", ourSSE, hijack, 1.2), []string{line("rate", hijack, fields{"p99_ms": 10}), line("rate", ourSSE, fields{"p99_ms": 12})}, reached},
+		{"twice a peer", quick, []string{line("broadcast", ourSSE, fields{"deliv_per_s": 2000}), line("broadcast", uws, nil)}, reached},
+		{"not quite", quick, []string{line("broadcast", ourSSE, fields{"deliv_per_s": 1999}), line("broadcast", uws, nil)}, missed},
+		{"a peer that was not measured", quick, []string{line("broadcast", ourSSE, nil)}, notMeasured},
+		{"as fast as the floor, which is eight times a peer", through, []string{floor, line("broadcast", ourSSE, nil)}, reached},
+		{"slower than that", through, []string{floor, line("broadcast", ourSSE, fields{"deliv_per_s": 999})}, missed},
+		{"told, not judged", beside("rate", ourSSE, uws), []string{line("rate", uws, nil), line("rate", ourSSE, fields{"cpu_us_per_deliv": 9})}, told},
+		{"grows as the floor does", growth, []string{thousand, line("conns19k", ourSSE, fields{"cpu_us_per_deliv": 2.3})}, reached},
+		{"grows more", growth, []string{thousand, line("conns19k", ourSSE, fields{"cpu_us_per_deliv": 2.31})}, missed},
+		{"growth of nothing", growth, []string{line("conns19k", ourSSE, nil)}, notMeasured},
 		{"memory at the limit", memory, []string{line("idle", ourSSE, fields{"kb_per_conn": 30})}, reached},
 		{"memory above it", memory, []string{line("idle", ourSSE, fields{"kb_per_conn": 30.1})}, missed},
 		{"memory not measured", memory, nil, notMeasured},
@@ -63,15 +83,51 @@ func TestFiguresAreJudged(t *testing.T) {
 		{"doubled", again, []string{line("reconnect", ourSSE, fields{"dup": 1})}, missed},
 		{"lost afterwards", again, []string{line("reconnect", ourSSE, fields{"live_lost": 1})}, missed},
 		{"one without an id", again, []string{line("reconnect", ourSSE, fields{"resume_ids": 9})}, missed},
-		{"one that died", again, []string{line("reconnect", ourSSE, fields{"died": 1})}, missed},
-		{"one that never connected", complete("", "conns19k", ourSSE), []string{line("conns19k", ourSSE, fields{"established": 9})}, missed},
+		{"one that was kicked", complete("overload", ourSSE), []string{line("overload", ourSSE, fields{"died": 1})}, missed},
+		{"one that never connected", complete("conns19k", ourSSE), []string{line("conns19k", ourSSE, fields{"established": 9})}, missed},
+		{"caught up soon", back, []string{line("reconnect", ourSSE, fields{"caught_up_s": 1.15, "reconnect_s": 1})}, reached},
+		{"caught up late", back, []string{line("reconnect", ourSSE, fields{"caught_up_s": 1.16, "reconnect_s": 1})}, missed},
+		{"later than go-sse", asGoSSE, []string{line("reconnect", goSSE, fields{"caught_up_s": 1}), line("reconnect", ourSSE, fields{"caught_up_s": 1.1})}, missed},
 		{"as fast", stall, []string{alone, line("stall", ourSSE, fields{"deliv_per_s": 900.0})}, reached},
 		{"slower", stall, []string{alone, line("stall", ourSSE, fields{"deliv_per_s": 899.0})}, missed},
 		{"fast, but events were lost", stall, []string{alone, line("stall", ourSSE, fields{"lost": 1})}, missed},
 		{"nothing to compare with", stall, []string{line("stall", ourSSE, nil)}, notMeasured},
+		{"a queue for who does not read", bounded, []string{alone, line("stall", ourSSE, fields{"rss_load_kb": 1260.0})}, missed},
 	} {
 		if measured, got := test.figure.check(set(t, test.lines...)); got != test.want {
 			t.Errorf("%s: %s (%s), want %s", test.name, got, measured, test.want)
+		}
+	}
+}
+
+// A typing error in a figure's name would show as "not measured" for ever.
+func TestFiguresAreOfPeersAndTestsThatThereAre(t *testing.T) {
+	text, err := os.ReadFile("../peers.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Tests map[string]any
+		Peers map[string]struct{ Skip []string }
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for test := range file.Tests {
+		for name, p := range file.Peers {
+			if !slices.Contains(p.Skip, test) {
+				b.WriteString(line(test, name, fields{
+					"p99_ms": 1, "kb_per_conn": 1, "kb_per_conn_gc": 1, "caught_up_s": 1, "reconnect_s": 1, "rss_load_kb": 1,
+				}))
+			}
+		}
+	}
+	b.WriteString(line("micro", "publish", nil) + line("micro", "next-reader", nil))
+	s := set(t, b.String())
+	for _, f := range figures {
+		if _, v := f.check(s); v == notMeasured {
+			t.Errorf("%s, %s: not measured, though everything was", f.what, f.want)
 		}
 	}
 }

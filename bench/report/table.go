@@ -13,7 +13,7 @@ import (
 )
 
 // floors are what the ratios are to, as far as they were measured.
-var floors = []string{"floor-nethttplog", "floor-hijackqueue", "floor-coderlog"}
+var floors = []string{nethttp, hijack, coder}
 
 // A cell is one field of one server in one test; "" if it says nothing.
 type cell func(set *results.Set, test, name string) string
@@ -224,7 +224,7 @@ func spread(field string) cell {
 
 func overFloor(floor string) cell {
 	return func(set *results.Set, test, name string) string {
-		r, ok := set.Ratio("cpu_us_per_deliv", test, name, test, floor)
+		r, ok := set.Ratio(of(test, name, cpu), of(test, floor, cpu))
 		if !ok {
 			return ""
 		}
@@ -233,7 +233,7 @@ func overFloor(floor string) cell {
 }
 
 func ofUnstalled(set *results.Set, test, name string) string {
-	r, ok := set.Ratio("deliv_per_s", test, name, "unstalled", name)
+	r, ok := set.Ratio(of(test, name, speed), of("unstalled", name, speed))
 	if !ok || test != "stall" || set.Most(test, name, "lost") > 0 {
 		return ""
 	}

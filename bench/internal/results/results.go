@@ -122,15 +122,18 @@ func (s *Set) Failed(test, name string) bool {
 	return slices.ContainsFunc(s.Runs(test, name), func(r Run) bool { return r.Text("error") != "" })
 }
 
-// Ratio returns the median of a field over that of another test or server. It
-// is false unless both were measured in every round.
-func (s *Set) Ratio(field, test, name, overTest, overName string) (float64, bool) {
-	if s.Failed(test, name) || s.Failed(overTest, overName) {
+// Of is a field of a server in a test.
+type Of struct{ Test, Name, Field string }
+
+// Ratio returns the median of a over that of b. It is false unless both were
+// measured in every round.
+func (s *Set) Ratio(a, b Of) (float64, bool) {
+	if s.Failed(a.Test, a.Name) || s.Failed(b.Test, b.Name) {
 		return 0, false
 	}
-	a, b := s.Median(test, name, field), s.Median(overTest, overName, field)
-	if a <= 0 || b <= 0 {
+	x, y := s.Median(a.Test, a.Name, a.Field), s.Median(b.Test, b.Name, b.Field)
+	if x <= 0 || y <= 0 {
 		return 0, false
 	}
-	return a / b, true
+	return x / y, true
 }

@@ -62,11 +62,11 @@ func TestOrderIsThatOfTheRun(t *testing.T) {
 // What was not measured must not look like a good ratio.
 func TestRatioNeedsBothSides(t *testing.T) {
 	s := read(t, rounds)
-	if r, ok := s.Ratio("cpu", "single", "b", "single", "a"); !ok || r != 7.5 {
+	if r, ok := s.Ratio(Of{"single", "b", "cpu"}, Of{"single", "a", "cpu"}); !ok || r != 7.5 {
 		t.Errorf("ratio %g, %v; want 7.5", r, ok)
 	}
 	for _, over := range [][2]string{{"single", "c"}, {"other", "a"}, {"idle", "b"}} {
-		if r, ok := s.Ratio("cpu", "single", "a", over[0], over[1]); ok {
+		if r, ok := s.Ratio(Of{"single", "a", "cpu"}, Of{over[0], over[1], "cpu"}); ok {
 			t.Errorf("over %v, which was not measured, the ratio is %g", over, r)
 		}
 	}
