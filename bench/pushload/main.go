@@ -3,7 +3,7 @@
 // it cost the server. See ../README.md.
 //
 //	pushload -url … -test broadcast …         one test of one server
-//	pushload run [-reps 3] peers.json TESTS PEERS
+//	pushload run [-reps 3] peers.json TESTS PEERS [TESTS PEERS …]
 //	pushload summary results.jsonl [FIELDS] [TESTS]
 package main
 

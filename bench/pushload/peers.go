@@ -68,20 +68,55 @@ func (f *peersFile) choose(tests, peers string) (ts, ps []string, err error) {
 	return ts, ps, nil
 }
 
-// runPeers runs tests of peers, which take turns.
+var errRun = errors.New("usage: pushload run [-reps N] [-dur D] [-o FILE] PEERS.json TEST,TEST PEER,PEER|all [TESTS PEERS …]")
+
+// job is one run of pushload.
+type job struct {
+	test, name string
+	args       []string
+}
+
+// jobs returns the runs of one round for pairs of lists, tests and peers: the
+// peers take turns in each test. more is added to the arguments of each.
+func (f *peersFile) jobs(lists, more []string) (jobs []job, err error) {
+	if len(lists) == 0 || len(lists)%2 != 0 {
+		return nil, errRun
+	}
+	for pair := range slices.Chunk(lists, 2) {
+		tests, peers, err := f.choose(pair[0], pair[1])
+		if err != nil {
+			return nil, err
+		}
+		for _, test := range tests {
+			for _, name := range peers {
+				if args := f.args(test, name); args != nil {
+					jobs = append(jobs, job{test, name, slices.Concat(args, more)})
+				}
+			}
+		}
+	}
+	return jobs, nil
+}
+
+// runPeers runs tests of peers, round by round.
 func runPeers(args []string) error {
 	fs := flag.NewFlagSet("run", flag.ExitOnError)
 	reps := fs.Int("reps", 3, "repetitions; the peers take turns")
 	out := fs.String("o", "", "file to append the JSON lines to, instead of printing them")
+	dur := fs.String("dur", "", "length of the measured phase instead of each test's own, to try things out")
 	_ = fs.Parse(args) // exits on an error
-	if fs.NArg() < 3 {
-		return errors.New("usage: pushload run [-reps N] [-o FILE] PEERS.json TEST,TEST PEER,PEER (all)")
+	if fs.NArg() == 0 {
+		return errRun
 	}
 	file, err := readPeers(fs.Arg(0))
 	if err != nil {
 		return err
 	}
-	tests, peers, err := file.choose(fs.Arg(1), fs.Arg(2))
+	var more []string
+	if *dur != "" {
+		more = []string{"-dur", *dur}
+	}
+	jobs, err := file.jobs(fs.Args()[1:], more)
 	if err != nil {
 		return err
 	}
@@ -94,17 +129,19 @@ func runPeers(args []string) error {
 		defer func() { _ = f.Close() }() // each line was written at once
 		w, progress = f, os.Stderr
 	}
-	dir, err := filepath.Abs(filepath.Dir(fs.Arg(0)))
+	return runJobs(w, progress, filepath.Dir(fs.Arg(0)), jobs, *reps)
+}
+
+func runJobs(w, progress io.Writer, dir string, jobs []job, reps int) error {
+	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	for round := range *reps {
-		for _, test := range tests {
-			for _, name := range peers {
-				fmt.Fprintf(progress, "%d/%d %s %s\n", round+1, *reps, test, name)
-				if err := runOne(w, dir, name, test, file.args(test, name)); err != nil {
-					return err
-				}
+	for round := range reps {
+		for i, j := range jobs {
+			fmt.Fprintf(progress, "round %d of %d, %d of %d: %s %s\n", round+1, reps, i+1, len(jobs), j.test, j.name)
+			if err := runOne(w, dir, j); err != nil {
+				return err
 			}
 		}
 	}
@@ -113,22 +150,19 @@ func runPeers(args []string) error {
 
 // runOne runs pushload as a process of its own. A run that fails leaves a line
 // that says so, and does not end the others.
-func runOne(w io.Writer, dir, name, test string, args []string) error {
-	if args == nil {
-		return nil
-	}
+func runOne(w io.Writer, dir string, j job) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, args...)
+	cmd := exec.Command(self, j.args...)
 	cmd.Dir = dir
 	var errText strings.Builder
 	cmd.Stderr = &errText
 	line, err := cmd.Output()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s %s: %v: %s\n", name, test, err, errText.String())
-		line, _ = json.Marshal(map[string]any{"key": test, "name": name, "error": strings.TrimSpace(errText.String())})
+		fmt.Fprintf(os.Stderr, "%s %s: %v: %s\n", j.name, j.test, err, errText.String())
+		line, _ = json.Marshal(map[string]any{"key": j.test, "name": j.name, "error": strings.TrimSpace(errText.String())})
 		line = append(line, '\n')
 	}
 	_, err = w.Write(line)

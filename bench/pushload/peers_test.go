@@ -94,9 +94,13 @@ func TestSkippedTestsAreNotRun(t *testing.T) {
 	if got := f.args("b", "p"); got != nil {
 		t.Errorf("a skipped test has arguments %q", got)
 	}
-	for _, bad := range [][2]string{{"c", "p"}, {"a", "q"}} {
-		if _, _, err := f.choose(bad[0], bad[1]); err == nil {
-			t.Errorf("test %s of peer %s was accepted", bad[0], bad[1])
+	jobs, err := f.jobs([]string{"a,b", "p", "a", "all"}, []string{"-dur", "1s"})
+	if err != nil || len(jobs) != 2 || jobs[0].test != "a" || jobs[1].name != "p" || !slices.Contains(jobs[1].args, "1s") {
+		t.Errorf("jobs %+v, %v; want two of test a", jobs, err)
+	}
+	for _, bad := range [][]string{{"c", "p"}, {"a", "q"}, {"a"}, nil} {
+		if _, err := f.jobs(bad, nil); err == nil {
+			t.Errorf("%q was accepted", bad)
 		}
 	}
 }

@@ -2,11 +2,13 @@
 // to the floors of the same run, and says which of the project's figures were
 // reached.
 //
-//	report results.jsonl
+//	report [-svg bench.svg] [-growth growth.svg] results.jsonl
 package main
 
 import (
+	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -24,10 +26,16 @@ func main() {
 }
 
 func command(args []string, w io.Writer) error {
-	if len(args) != 1 {
-		return errors.New("usage: report FILE.jsonl")
+	flags := flag.NewFlagSet("report", flag.ContinueOnError)
+	svg := flags.String("svg", "", "file to draw deliveries/s per core into")
+	growth := flags.String("growth", "", "file to draw growth into")
+	if err := flags.Parse(args); err != nil {
+		return err
 	}
-	f, err := os.Open(args[0])
+	if flags.NArg() != 1 {
+		return errors.New("usage: report [-svg FILE.svg] [-growth FILE.svg] FILE.jsonl")
+	}
+	f, err := os.Open(flags.Arg(0))
 	if err != nil {
 		return err
 	}
@@ -38,13 +46,35 @@ func command(args []string, w io.Writer) error {
 	}
 	fmt.Fprintln(w, machine())
 	report(w, set)
-	return nil
+	return errors.Join(draw(*svg, set, drawDeliveries), draw(*growth, set, drawGrowth))
 }
+
+// draw writes a drawing into a file, if there is to be one and something was
+// measured for it.
+func draw(name string, set *results.Set, drawing func(io.Writer, *results.Set) error) error {
+	if name == "" {
+		return nil
+	}
+	var b bytes.Buffer
+	err := drawing(&b, set)
+	switch {
+	case errors.Is(err, errNothing):
+		return nil
+	case err != nil:
+		return err
+	}
+	return os.WriteFile(name, b.Bytes(), 0o644) //nolint:gosec // for everybody to see
+}
+
+var errNothing = errors.New("nothing was measured that could be drawn")
 
 func report(w io.Writer, set *results.Set) {
 	for _, test := range set.Tests() {
-		writeTable(w, set, test)
+		if !inFamily(test) {
+			writeTable(w, set, test)
+		}
 	}
+	writeGrowth(w, set)
 	writeFigures(w, set, figures)
 	writeWarnings(w, set)
 }

@@ -31,9 +31,9 @@ type table struct {
 }
 
 var deliveries = []column{
-	{"deliveries/s", median("deliv_per_s", short)},
-	{"CPU µs each", median("cpu_us_per_deliv", digits3)},
-	{"spread", spread("cpu_us_per_deliv")},
+	{"deliveries/s", median(speed, short)},
+	{"CPU µs each", median(cpu, digits3)},
+	{"spread", spread(cpu)},
 	{"× nethttplog", overFloor(floors[0])},
 	{"× hijackqueue", overFloor(floors[1])},
 	{"× coderlog", overFloor(floors[2])},
@@ -45,9 +45,9 @@ var deliveries = []column{
 }
 
 var stalled = []column{
-	{"deliveries/s", median("deliv_per_s", short)},
+	{"deliveries/s", median(speed, short)},
 	{"of unstalled", ofUnstalled},
-	{"CPU µs each", median("cpu_us_per_deliv", digits3)},
+	{"CPU µs each", median(cpu, digits3)},
 	{"longest gap ms", median("max_gap_ms", digits3)},
 	{"closed", most("stalled_closed")},
 	{"memory MB", median("rss_load_kb", megabytes)},
@@ -65,7 +65,7 @@ var idle = []column{
 var resumed = []column{
 	{"back s", median("reconnect_s", digits3)},
 	{"caught up s", median("caught_up_s", digits3)},
-	{"CPU µs an event", median("cpu_us_per_deliv", digits3)},
+	{"CPU µs an event", median(cpu, digits3)},
 	{"with id", least("resume_ids")},
 	{"lost", most("lost")},
 	{"dup", most("dup")},
@@ -79,14 +79,18 @@ var micro = []column{
 }
 
 var tables = map[string]table{
-	"broadcast": {"1000 subscribers of one topic, bursts of 100 events", "cpu_us_per_deliv", deliveries},
-	"single":    {"1000 subscribers of one topic, one event at a time", "cpu_us_per_deliv", deliveries},
-	"rate":      {"1000 subscribers of one topic, 20 events/s", "cpu_us_per_deliv", deliveries},
-	"overload":  {"1000 subscribers of one topic, 400 events/s", "p99_ms", deliveries},
-	"topics":    {"1000 topics with one subscriber each", "cpu_us_per_deliv", deliveries},
-	"conns19k":  {"19,000 subscribers of one topic, bursts of 100 events", "cpu_us_per_deliv", deliveries},
-	"stall":     {"100 subscribers, one of which stops reading", "cpu_us_per_deliv", stalled},
-	"unstalled": {"the other 99 without it", "cpu_us_per_deliv", stalled},
+	"broadcast": {"1000 subscribers of one topic, bursts of 100 events", cpu, deliveries},
+	"single":    {"1000 subscribers of one topic, one event at a time", cpu, deliveries},
+	"rate":      {"1000 subscribers of one topic, 20 events/s", cpu, deliveries},
+	"overload":  {"1000 subscribers of one topic, 400 events/s", p99, deliveries},
+	"topics":    {"1000 topics with one subscriber each", cpu, deliveries},
+	"conns100":  {"100 subscribers of one topic, bursts of 100 events", cpu, deliveries},
+	"conns1k":   {"1000 subscribers of one topic, bursts of 100 events", cpu, deliveries},
+	"conns5k":   {"5000 subscribers of one topic, bursts of 100 events", cpu, deliveries},
+	"conns10k":  {"10,000 subscribers of one topic, bursts of 100 events", cpu, deliveries},
+	"conns19k":  {"19,000 subscribers of one topic, bursts of 100 events", cpu, deliveries},
+	"stall":     {"100 subscribers, one of which stops reading", cpu, stalled},
+	"unstalled": {"the other 99 without it", cpu, stalled},
 	"idle":      {"10,000 connections, nothing is sent", "kb_per_conn", idle},
 	"connect":   {"2000 connections", "conn_cpu_us", idle},
 	"reconnect": {"1000 subscribers come back, 100 events behind each", "caught_up_s", resumed},
@@ -97,7 +101,7 @@ func tableOf(test string) table {
 	if t, ok := tables[test]; ok {
 		return t
 	}
-	return table{"", "cpu_us_per_deliv", deliveries}
+	return table{"", cpu, deliveries}
 }
 
 // writeTable writes a test's medians as a Markdown table that is readable as
