@@ -69,6 +69,7 @@ func TestMakefileNamesWhatThereIs(t *testing.T) {
 	for line := range strings.Lines(string(text)) {
 		for field := range strings.FieldsSeq(line) {
 			for word := range strings.SplitSeq(field, ",") {
+				word = strings.Trim(word, "'")
 				if strings.HasPrefix(word, "dualpush-") || strings.HasPrefix(word, "floor-") || strings.HasSuffix(word, "-hub") {
 					seen++
 					if _, ok := f.Peers[word]; !ok && !strings.Contains(word, "=") {
