@@ -2,14 +2,12 @@ package sse_test
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/sse"
@@ -83,41 +81,5 @@ func TestDeliveryDoesNotAllocate(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if n := float64(after.Mallocs-before.Mallocs) / (subs * events); n > poolLosses+0.4 { // those of the events, shared by all
 		t.Errorf("%.2f allocations a delivery", n)
-	}
-}
-
-func BenchmarkDelivery(b *testing.B) {
-	hub := push.New()
-	flushes := readers(b, hub, 100)
-	e := push.Event{Topic: "t", Data: make([]byte, 128)}
-	b.ReportAllocs()
-	for b.Loop() {
-		flushes.after(100, func() { _, _ = hub.Publish(b.Context(), e) })
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/delivery")
-}
-
-func BenchmarkEncodeRaw(b *testing.B) {
-	e := push.Event{ID: testID, Topic: "t", Name: "post", Data: make([]byte, 128)}
-	b.ReportAllocs()
-	for b.Loop() {
-		push.NewMessage(e).Encoded(sse.Raw)
-	}
-}
-
-// BenchmarkWriteDeadline is what a deadline costs that is set with each write.
-func BenchmarkWriteDeadline(b *testing.B) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
-	for b.Loop() {
-		_ = c.SetWriteDeadline(time.Now().Add(30 * time.Second))
 	}
 }

@@ -19,7 +19,7 @@ import (
 // about 0.5 KB for the client's end in the same process.
 func BenchmarkIdleConnection(b *testing.B) {
 	for _, protocol := range []string{"push.v1", "push.raw"} {
-		b.Run(protocol, func(b *testing.B) {
+		b.Run("protocol="+protocol, func(b *testing.B) {
 			hub := push.New()
 			ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				sub, err := hub.Subscribe(r.Context(), []string{"a"}, push.FromHead(), push.WithHeartbeat(25*time.Second))
@@ -80,7 +80,7 @@ func rawDial(b *testing.B, addr, protocol string) net.Conn {
 // the client reading: frames are made once, so nothing is to be allocated.
 func BenchmarkDelivery(b *testing.B) {
 	for _, batch := range []int{1, 100} {
-		b.Run(fmt.Sprint(batch, " events"), func(b *testing.B) {
+		b.Run(fmt.Sprint("burst=", batch), func(b *testing.B) {
 			hub := push.New()
 			ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				sub, _ := hub.Subscribe(r.Context(), []string{"a"}, push.FromHead())

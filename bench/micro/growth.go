@@ -18,21 +18,21 @@ import (
 
 // growth prints what a publish costs with more and more topics and patterns,
 // and what a subscriber costs. The key of a line is family=number.
-func growth(print func(line)) {
+func growth(emit func(line)) {
 	for _, n := range decades(1, 1_000_000) {
 		key := fmt.Sprint("topics=", n)
-		print(perOp(key, "no reader", func(b *testing.B) { publishToTopics(b, n, false) }))
-		print(perOp(key, "one reader each", func(b *testing.B) { publishToTopics(b, n, true) }))
+		emit(perOp(key, "no reader", func(b *testing.B) { publishToTopics(b, n, false) }))
+		emit(perOp(key, "one reader each", func(b *testing.B) { publishToTopics(b, n, true) }))
 	}
 	for _, n := range decades(1, 100_000) {
 		key := fmt.Sprint("patterns=", n)
-		print(perOp(key, "one matches", func(b *testing.B) { publishToPatterns(b, n, "users/%d/inbox") }))
-		print(perOp(key, "none matches", func(b *testing.B) { publishToPatterns(b, n, "users/%d/x/y/z/outbox") }))
+		emit(perOp(key, "one matches", func(b *testing.B) { publishToPatterns(b, n, "users/%d/inbox") }))
+		emit(perOp(key, "none matches", func(b *testing.B) { publishToPatterns(b, n, "users/%d/x/y/z/outbox") }))
 	}
 	for _, n := range decades(1000, 1_000_000) {
 		key := fmt.Sprint("subscribers=", n)
-		print(crowd(key, "of one topic", n, func(int) string { return "t" }))
-		print(crowd(key, "of a topic each", n, func(i int) string { return fmt.Sprint("t/", i) }))
+		emit(crowd(key, "of one topic", n, func(int) string { return "t" }))
+		emit(crowd(key, "of a topic each", n, func(i int) string { return fmt.Sprint("t/", i) }))
 	}
 }
 

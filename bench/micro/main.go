@@ -34,16 +34,16 @@ func main() {
 	must(flag.Set("test.benchtime", d.String()))
 
 	out := json.NewEncoder(os.Stdout)
-	print := func(l line) { must(out.Encode(l)) }
+	emit := func(l line) { must(out.Encode(l)) }
 	if *grow {
-		growth(print)
+		growth(emit)
 		return
 	}
-	print(perOp("micro", "publish", func(b *testing.B) { publish(b, "") }))
-	print(perOp("micro", "publish-json", func(b *testing.B) { publish(b, "application/json") }))
+	emit(perOp("micro", "publish", func(b *testing.B) { publish(b, "") }))
+	emit(perOp("micro", "publish-json", func(b *testing.B) { publish(b, "application/json") }))
 	one := perOp("", "", func(b *testing.B) { fanout(b, 1) })
 	many := perOp("micro", "next-reader", func(b *testing.B) { fanout(b, 1+readers) })
-	print(many.minus(one, readers))
+	emit(many.minus(one, readers))
 }
 
 // minus returns what each of the n more costs that l has over less.
