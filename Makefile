@@ -52,7 +52,7 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 		done; \
 	done; done
 
-bench: ## Go benchmarks (BENCH is a pattern), then ours, floors and Go peers, with the figures: 25 min (REPS=1: 10)
+bench: ## Go benchmarks (BENCH is a pattern), then ours, floors and peers, with the figures and docs/bench.svg: 35 min (REPS=1: 15)
 	@$(call each,go test -run '^$$' -bench '$(BENCH)' -benchmem ./...)
 	@$(MAKE) -C bench
 
