@@ -68,13 +68,8 @@ func (s *Subscription) poll() (b Batch, do verdict, err error) {
 	r, l := s.reader, s.reader.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case s.end != nil:
-		return b, doReturn, s.end
-	case s.closed:
-		return b, doReturn, ErrClosed
-	case l.closed != nil:
-		return b, doReturn, l.closed
+	if err := s.endLocked(); err != nil {
+		return b, doReturn, err
 	}
 	r.unpark(l.head)
 	b.From = r.pos
@@ -247,6 +242,9 @@ func (s *Subscription) page(ctx context.Context) (b Batch, do verdict, err error
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := s.endLocked(); err != nil { // the broker may have taken long
+		return b, doWait, err
+	}
 	if slices.Compare(q.Topics, s.topicsLocked()) != 0 {
 		return b, doPage, nil // topics changed meanwhile
 	}

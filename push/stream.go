@@ -189,13 +189,7 @@ func (s *Subscription) ending() error {
 	l := s.reader.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case s.end != nil:
-		return s.end
-	case s.closed:
-		return ErrClosed
-	}
-	return l.closed
+	return s.endLocked()
 }
 
 func (st *Stream) makeRoomLocked() {

@@ -29,6 +29,8 @@ type Subscription struct {
 	lastSaid  time.Duration // when Next last returned, by log.now
 
 	controls []Control
+	expires  int64 // Unix ns: from then on nothing is handed out; 0: never
+	internal bool
 	end      *CloseError
 	closed   bool
 	verify   bool // the position must be verified by the broker
@@ -75,6 +77,16 @@ func WithHeartbeat(d time.Duration) SubscribeOption {
 	return func(s *Subscription) { s.heartbeat = d }
 }
 
+// WithExpiry is SetExpiry from the start.
+func WithExpiry(t time.Time) SubscribeOption {
+	return func(s *Subscription) { s.setExpiry(t) }
+}
+
+// Internal is for subscriptions of a mount's own, e.g. to what it announces:
+// Subscriptions does not count them, Disconnect does not find them, and
+// Shutdown does not wait for them.
+func Internal() SubscribeOption { return func(s *Subscription) { s.internal = true } }
+
 // NewConnectionID returns 128 random bits in 22 characters.
 func NewConnectionID() string {
 	var raw [16]byte
@@ -109,7 +121,9 @@ func (h *Hub) Subscribe(ctx context.Context, topics []string, from Start, opts .
 		s.detach()
 		return nil, h.drain
 	}
-	h.subs[s] = struct{}{}
+	if !s.internal {
+		h.subs[s] = struct{}{}
+	}
 	h.mu.Unlock()
 	return s, nil
 }
@@ -142,6 +156,48 @@ func (s *Subscription) Subject() string { return s.subject }
 
 // Heartbeat returns the interval that was set by WithHeartbeat.
 func (s *Subscription) Heartbeat() time.Duration { return s.heartbeat }
+
+// Expiry returns the time that SetExpiry was given, or zero.
+func (s *Subscription) Expiry() time.Time {
+	s.reader.log.mu.Lock()
+	defer s.reader.log.mu.Unlock()
+	if s.expires == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, s.expires)
+}
+
+// SetExpiry says when the credentials run out on which the subscription reads:
+// from then on, by the wall clock, Next hands out nothing more and returns a
+// *CloseError with CloseUnauthorized. It does not wake a Next that waits: who
+// has the credentials calls Disconnect at that time. The zero time is never.
+func (s *Subscription) SetExpiry(t time.Time) {
+	s.reader.log.mu.Lock()
+	defer s.reader.log.mu.Unlock()
+	s.setExpiry(t)
+}
+
+func (s *Subscription) setExpiry(t time.Time) {
+	s.expires = 0
+	if !t.IsZero() {
+		s.expires = t.UnixNano()
+	}
+}
+
+// endLocked returns why the stream is to end, if it is.
+func (s *Subscription) endLocked() error {
+	switch {
+	case s.end != nil:
+		return s.end
+	case s.closed:
+		return ErrClosed
+	case s.expires != 0 && time.Now().UnixNano() >= s.expires:
+		return errExpired
+	}
+	return s.reader.log.closed
+}
+
+var errExpired = &CloseError{Code: CloseUnauthorized, Reason: "the credentials have expired: come back with new ones"}
 
 // Topics returns the topics and patterns that are subscribed.
 func (s *Subscription) Topics() []string {

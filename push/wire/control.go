@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/dualpush-go/dualpush/push"
 )
@@ -12,6 +13,7 @@ const (
 	Heartbeat     = "push.heartbeat"
 	Gap           = "push.gap"
 	Subscriptions = "push.subscriptions" // data: push.SubscriptionsData
+	Expiring      = "push.expiring"
 	Close         = "push.close"
 	Reply         = "push.reply"
 )
@@ -21,6 +23,15 @@ type OpenData struct {
 	Connection string   `json:"connection"`
 	Topics     []string `json:"topics"`
 	Heartbeat  int64    `json:"heartbeat"` // ms
+
+	Expires time.Time `json:"expires,omitzero"` // of the credentials
+}
+
+// ExpiringData is the data of push.expiring: without new credentials the stream
+// ends then.
+type ExpiringData struct {
+	Expires time.Time `json:"expires"`
+	In      int64     `json:"in"` // ms
 }
 
 // GapData is the data of push.gap: events in (From, To] may be gone.

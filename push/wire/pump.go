@@ -45,7 +45,11 @@ func Pump(ctx context.Context, sub *push.Subscription, f Framer, write func([]by
 }
 
 func openData(sub *push.Subscription) OpenData {
-	return OpenData{Connection: sub.ID(), Topics: sub.Topics(), Heartbeat: sub.Heartbeat().Milliseconds()}
+	data := OpenData{Connection: sub.ID(), Topics: sub.Topics(), Heartbeat: sub.Heartbeat().Milliseconds()}
+	if t := sub.Expiry(); !t.IsZero() {
+		data.Expires = t.UTC()
+	}
+	return data
 }
 
 type pump struct {
