@@ -28,6 +28,10 @@ type (
 	Limits = rest.Limits
 	// Connection describes a stream or a waiting poll.
 	Connection = rest.Connection
+	// AuthorizeFunc is a rule of the application's own next to the grants.
+	AuthorizeFunc = rest.AuthorizeFunc
+	// Revocation says whose credentials are void.
+	Revocation = rest.Revocation
 )
 
 // Public lets anybody do what grants say, and nothing else.
@@ -42,14 +46,40 @@ type Config struct {
 	// Optional. Default echo's DefaultSkipper, which skips nothing.
 	Skipper echomw.Skipper
 
-	// Auth says who may do what: Public(grants…) for what anybody may do,
-	// Insecure() for trying things out on one machine.
+	// Auth says who may do what: OIDC(…) for tokens of an identity provider, an
+	// AuthFunc for API keys or sessions of the application's own,
+	// Public(grants…) for what anybody may do, Insecure() for trying things out
+	// on one machine.
 	// Required.
 	Auth Auth
 
+	// Authorize is a rule of the application's own: what a grant allows, it can
+	// still refuse; without a grant it is not asked. topic may be a pattern:
+	// then the answer is for all topics that match. An error makes a 503. It is
+	// asked for messages of a WebSocket, too, long after Echo has taken its
+	// Context back: so it gets a context.Context, with the request's values.
+	// Optional. Default: the grants decide alone.
+	Authorize AuthorizeFunc
+
+	// Cookies lets an Auth of the application's own see a request's cookies,
+	// where it has no other credential. Requests that rely on them must then
+	// come from the mount's own pages or from Origins.
+	// Optional. Default false: cookies are not looked at.
+	Cookies bool
+
+	// BearerSubprotocol takes access tokens as a WebSocket subprotocol
+	// "push.bearer.<token>", too, where proxies may log them.
+	// Optional. Default false: clients fetch a ticket.
+	BearerSubprotocol bool
+
+	// MaxTokenLife is the longest time that a token may have left to live, and
+	// how long revocations are remembered.
+	// Optional. Default 24 h.
+	MaxTokenLife time.Duration
+
 	// PublicURL is scheme and host as browsers see them, e.g.
 	// "https://api.example.com". Requests for another host are refused.
-	// Optional. Default "": any host is served.
+	// Required with OIDC. Otherwise optional. Default "": any host is served.
 	PublicURL string
 
 	// Origins are the origins of other sites that may use the mount from a
@@ -106,7 +136,8 @@ type Config struct {
 
 func (cfg *Config) toRest(hub *push.Hub) rest.Config {
 	return rest.Config{
-		Hub: hub, Auth: cfg.Auth, PublicURL: cfg.PublicURL, Origins: cfg.Origins,
+		Hub: hub, Auth: cfg.Auth, Authorize: cfg.Authorize, Cookies: cfg.Cookies, BearerSubprotocol: cfg.BearerSubprotocol,
+		MaxTokenLife: cfg.MaxTokenLife, PublicURL: cfg.PublicURL, Origins: cfg.Origins,
 		MaxMessage: cfg.MaxMessage, MaxTopics: cfg.MaxTopics, MaxConnections: cfg.MaxConnections,
 		Limits: cfg.Limits, TrustedProxies: cfg.TrustedProxies, ProxyHeader: cfg.ProxyHeader,
 		Heartbeat: cfg.Heartbeat, OnOpen: cfg.OnOpen, OnClose: cfg.OnClose, Logger: cfg.Logger,

@@ -51,8 +51,13 @@ func decorate(next echo.HandlerFunc) echo.HandlerFunc {
 
 func TestWhatAppsSetSurvivesOnStreams(t *testing.T) {
 	ends := make(chan seen, 10)
-	a := mount(t, watch(ends), echomw.RequestID(), echomw.Secure(), echomw.Gzip(), decorate,
+	a := newApp(t)
+	a.echo.Use(watch(ends), echomw.RequestID(), echomw.Secure(), echomw.Gzip(), decorate,
 		echomw.CORSWithConfig(echomw.CORSConfig{AllowOrigins: []string{"https://app.example.com"}, AllowCredentials: true}))
+	cfg := a.config()
+	cfg.Origins = []string{"https://app.example.com"}
+	middleware.Mount(a.echo.Group("/push"), a.hub, cfg)
+	a.start()
 	es := a.follow("/push/topics/wall", "Origin: https://app.example.com", "X-Request-Id: r1", "Accept-Encoding: gzip")
 	c, upgrade := a.dial("/push/topics/wall", "push.v1", "Origin: "+a.URL, "X-Request-Id: r1")
 	if c == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/dualpush-go/dualpush/poll"
 	"github.com/dualpush-go/dualpush/push"
@@ -36,7 +37,7 @@ func (c *conn) do(ctx context.Context, who *Principal, a *ws.Action) (any, error
 	case ws.Subscribe:
 		return c.subscribe(ctx, who, a)
 	case ws.Unsubscribe:
-		at, p := c.update(who, nil, a.Topics, "")
+		at, p := c.update(ctx, who, nil, a.Topics, "")
 		if p != nil {
 			return nil, p
 		}
@@ -44,11 +45,11 @@ func (c *conn) do(ctx context.Context, who *Principal, a *ws.Action) (any, error
 	case ws.Publish:
 		return c.publish(ctx, who, a)
 	}
-	return nil, problemf(http.StatusNotImplemented, "this mount takes no credentials in frames: use PUT …/connections/{cid}/credentials")
+	return c.takeToken(ctx, a.Token)
 }
 
 func (c *conn) subscribe(ctx context.Context, who *Principal, a *ws.Action) (any, error) {
-	at, p := c.update(who, a.Topics, nil, "")
+	at, p := c.update(ctx, who, a.Topics, nil, "")
 	if p != nil {
 		return nil, p
 	}
@@ -83,8 +84,8 @@ func (c *conn) publish(ctx context.Context, who *Principal, a *ws.Action) (any, 
 	if p := checkTopic(e.Topic); p != nil {
 		return nil, p
 	}
-	if !who.Allows(push.ActionPub, e.Topic) {
-		return nil, problemf(http.StatusForbidden, "publishing to %s is not granted", e.Topic)
+	if p := c.h.may(ctx, who, push.ActionPub, e.Topic); p != nil {
+		return nil, p
 	}
 	in := &push.Inbound{Event: &e, Subject: who.Subject, ConnID: c.sub.ID()}
 	key := e.Idem
@@ -124,6 +125,9 @@ func (f frames) limited(ctx context.Context, a *ws.Action) (any, error) {
 func (f frames) Do(ctx context.Context, a *ws.Action) (any, error) {
 	if f.stream.fixed && a.Plain && !f.principal().Allows(push.ActionPub, f.stream.single) {
 		return nil, &push.CloseError{Code: push.ClosePolicy, Reason: "this stream is read-only"}
+	}
+	if f.principal().expired(time.Now()) { // its timer is about to say so
+		return nil, errExpired
 	}
 	res, err := f.limited(ctx, a)
 	if err == nil {

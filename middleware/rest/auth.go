@@ -9,39 +9,34 @@ import (
 	"github.com/dualpush-go/dualpush/push"
 )
 
-// Principal is who a request comes from and what it may do. It is immutable.
-type Principal struct {
-	Subject string // "" is an anonymous visitor
-	Grants  []push.Grant
-}
-
-// Allows reports whether the principal may do action on a topic, or on all
-// topics of a pattern.
-func (p *Principal) Allows(action push.Action, topic string) bool {
-	for _, g := range p.Grants {
-		if g.Allows(action, topic) {
-			return true
-		}
-	}
-	return false
-}
-
-// denied returns those of topics that the principal may not read: with
-// ActionSub live, with ActionHistory in pages.
-func (p *Principal) denied(action push.Action, topics []string) (denied []string) {
-	for _, t := range topics {
-		if !p.Allows(action, t) {
-			denied = append(denied, t)
-		}
-	}
-	return denied
-}
-
-// Auth finds out who a request comes from. It must be safe for concurrent use
-// and must not read the body. An error that is a *Problem goes to the client
-// as it is; any other becomes a 500.
+// Auth finds out who a request comes from, by its Authorization header or, for
+// an AuthFunc of the application's own, by whatever else it carries. It must be
+// safe for concurrent use and must not read the body. It sees cookies only if
+// Config.Cookies says so, and never next to an explicit credential. An error
+// that is a *Problem goes to the client as it is; any other becomes a 500.
 type Auth interface {
 	Authenticate(r *http.Request) (*Principal, error)
+}
+
+// ProtectedResource is an Auth that takes OAuth 2.0 bearer tokens. The mount
+// tells clients where they come from (RFC 9728), and answers errors as RFC 6750
+// says. It needs Config.PublicURL.
+type ProtectedResource interface {
+	Auth
+	// AuthorizationServers are the issuers whose tokens are taken.
+	AuthorizationServers() []string
+	// ScopesSupported are the scopes that mean something here, as far as they
+	// can be listed.
+	ScopesSupported() []string
+}
+
+// InvalidToken returns the problem of a request whose bearer token does not
+// hold, by RFC 6750 section 3.1. why is for the client: it must not quote the
+// token. cause is for the log; it may be nil.
+func InvalidToken(why string, cause error) *Problem {
+	p := problemf(http.StatusUnauthorized, "%s", why).with("Www-Authenticate", `Bearer error="invalid_token"`)
+	p.Err = cause
+	return p
 }
 
 // AuthFunc is a function that is an Auth.

@@ -19,6 +19,32 @@ type Config struct {
 	// may do, Insecure() for trying things out on this machine.
 	Auth Auth
 
+	// Authorize is a rule of the application's own: what a grant allows, it can
+	// still refuse; without a grant it is not asked. topic may be a pattern:
+	// then the answer is for all topics that match. It is asked whenever
+	// something is opened, added, published or read, and when the credentials
+	// of a stream change; an error makes a 503. It must be safe for concurrent
+	// use. ctx has the values of the request; for messages of a WebSocket, of
+	// the request that opened it. Optional. Default: the grants decide alone.
+	Authorize AuthorizeFunc
+
+	// Cookies lets Auth see a request's cookies, where it has no other
+	// credential. Requests that rely on them must then come from an allowed
+	// origin. Optional. Default false: cookies are not looked at.
+	Cookies bool
+
+	// BearerSubprotocol takes access tokens as a WebSocket subprotocol
+	// "push.bearer.<token>", too. Tokens may be seen there by proxies and logs
+	// on the way: tickets are the better choice. Optional. Default false.
+	BearerSubprotocol bool
+
+	// MaxTokenLife is the longest time that a token may have left to live, and
+	// how long revocations are remembered, so that no token outlives its own.
+	// Credentials that never run out are not covered by it: a revocation ends
+	// their streams, but their Auth has to know that they are void.
+	// Optional. Default 24 h.
+	MaxTokenLife time.Duration
+
 	// Prefix is the path under which the handler is mounted, e.g. "/push".
 	// Optional. Default "": the root.
 	Prefix string
@@ -117,8 +143,16 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Heartbeat == 0 {
 		cfg.Heartbeat = maxHeartbeat
 	}
+	if cfg.MaxTokenLife <= 0 {
+		cfg.MaxTokenLife = 24 * time.Hour
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Handler{cfg: cfg, hub: cfg.Hub, routes: resources(), origins: origins, proxies: proxies, limits: newLimiter(cfg.Limits)}, nil
+	h := &Handler{cfg: cfg, hub: cfg.Hub, routes: resources(), origins: origins, proxies: proxies, limits: newLimiter(cfg.Limits)}
+	if h.resource, _ = cfg.Auth.(ProtectedResource); h.resource != nil && cfg.PublicURL == "" {
+		return nil, errors.New("rest: Config.PublicURL is missing: with bearer tokens set it to scheme and host as clients see them, " +
+			"e.g. https://api.example.com, so that a forged Host changes nothing")
+	}
+	return h, nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -27,8 +28,10 @@ type conn struct {
 
 	updating sync.Mutex // held while the topics are checked and changed
 
-	mu  sync.Mutex
-	who *Principal
+	mu     sync.Mutex
+	who    *Principal
+	expiry *time.Timer // when to look at who.Expires
+	closed bool
 }
 
 // connections are the open ones by their id.
@@ -42,13 +45,29 @@ type connections struct {
 // find returns the connection with an id, as far as it is who's: for an
 // authenticated subject the id is no credential, for an anonymous one it is.
 func (cs *connections) find(id string, who *Principal) *conn {
-	cs.mu.Lock()
-	c := cs.open[id]
-	cs.mu.Unlock()
-	if c == nil || c.principal().Subject != who.Subject {
-		return nil
+	if c := cs.get(id); c != nil && c.principal().sameAs(who) {
+		return c
 	}
-	return c
+	return nil
+}
+
+func (cs *connections) get(id string) *conn {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.open[id]
+}
+
+// all returns those that are open.
+func (cs *connections) all() []*conn {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	list := make([]*conn, 0, len(cs.open))
+	for _, c := range cs.open {
+		if c != nil {
+			list = append(list, c)
+		}
+	}
+	return list
 }
 
 func (c *conn) principal() *Principal {
@@ -70,13 +89,23 @@ func (q *request) open(ctx context.Context, s stream, transport string) (*conn, 
 		return nil, p
 	}
 	sub, err := h.hub.Subscribe(ctx, s.topics, s.from,
-		push.WithID(id), push.WithSubject(q.who.Subject), push.WithHeartbeat(h.cfg.Heartbeat))
+		push.WithID(id), push.WithSubject(q.who.Subject), push.WithHeartbeat(h.cfg.Heartbeat), push.WithExpiry(q.who.Expires))
 	if err != nil {
 		h.conns.remove(id, c.caller)
 		return nil, hubError(err)
 	}
 	c.sub = sub
 	h.conns.set(id, c)
+	err = h.revoked.check(h, q.who) // what came before the connection could be found
+	if err == nil {
+		err = q.spend()
+	}
+	if err != nil {
+		h.conns.remove(id, c.caller)
+		sub.Close()
+		return nil, err
+	}
+	c.expireAt(q.who.Expires)
 	return c, nil
 }
 
@@ -95,6 +124,10 @@ func (c *conn) close() {
 	described := c.describe()
 	c.h.conns.remove(c.sub.ID(), c.caller)
 	c.sub.Close()
+	c.mu.Lock()
+	c.closed = true
+	c.stopExpiry()
+	c.mu.Unlock()
 	if c.h.cfg.OnClose != nil {
 		c.h.cfg.OnClose(described)
 	}
@@ -139,14 +172,14 @@ func (cs *connections) remove(id string, c caller) {
 
 // update adds and removes topics, all or none, if the topics there are have
 // the entity tag ifMatch, where that is given.
-func (c *conn) update(who *Principal, add, remove []string, ifMatch string) (push.ID, *Problem) {
+func (c *conn) update(ctx context.Context, who *Principal, add, remove []string, ifMatch string) (push.ID, *Problem) {
 	if p := c.h.checkTopics(add); p != nil {
 		return push.ID{}, p
 	}
 	c.updating.Lock()
 	defer c.updating.Unlock()
-	if denied := c.deniedBoth(who, add); denied != nil {
-		return push.ID{}, problemf(http.StatusForbidden, "reading is not granted: %s", strings.Join(denied, ", "))
+	if p := c.mayBoth(ctx, who, add); p != nil {
+		return push.ID{}, p
 	}
 	topics := c.sub.Topics()
 	if !matches(ifMatch, topicsTag(topics)) {
@@ -168,13 +201,14 @@ func (c *conn) update(who *Principal, add, remove []string, ifMatch string) (pus
 	return at, nil
 }
 
-// deniedBoth returns what the connection's own credentials, or those of the
-// request that asks, do not cover.
-func (c *conn) deniedBoth(who *Principal, topics []string) []string {
-	if denied := who.denied(push.ActionSub, topics); denied != nil {
-		return denied
+// mayBoth checks that the connection's own credentials, and those of the
+// request that asks, cover topics.
+func (c *conn) mayBoth(ctx context.Context, who *Principal, topics []string) *Problem {
+	own := c.principal()
+	if p := c.h.may(ctx, own, push.ActionSub, topics...); p != nil || who == own {
+		return p
 	}
-	return c.principal().denied(push.ActionSub, topics)
+	return c.h.may(ctx, who, push.ActionSub, topics...)
 }
 
 // matches is the strong comparison of If-Match (RFC 9110 section 13.1.1).
@@ -188,23 +222,4 @@ func matches(ifMatch, etag string) bool {
 		}
 	}
 	return false
-}
-
-// replace lets the connection go on with other credentials of the same
-// subject. Topics that they do not cover are removed, and announced.
-func (c *conn) replace(who *Principal) *Problem {
-	if who.Subject != c.principal().Subject {
-		return problemf(http.StatusForbidden, "these are the credentials of somebody else: open a new connection")
-	}
-	c.updating.Lock()
-	defer c.updating.Unlock()
-	c.mu.Lock()
-	c.who = who
-	c.mu.Unlock()
-	if denied := who.denied(push.ActionSub, c.sub.Topics()); denied != nil {
-		if _, err := c.sub.Update(nil, denied, "not granted any more"); err != nil {
-			return AsProblem(err)
-		}
-	}
-	return nil
 }

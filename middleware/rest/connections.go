@@ -39,7 +39,7 @@ func (q *request) patchSubscriptions(c *conn) error {
 	if p := q.readJSON(&patch); p != nil {
 		return p
 	}
-	at, p := c.update(q.who, patch.Add, patch.Remove, q.r.Header.Get("If-Match"))
+	at, p := c.update(q.r.Context(), q.who, patch.Add, patch.Remove, q.r.Header.Get("If-Match"))
 	if p != nil {
 		return p
 	}
@@ -61,14 +61,6 @@ func (q *request) postMessage(c *conn) error {
 		return err
 	}
 	return writeJSON(q.w, http.StatusOK, res)
-}
-
-// putCredentials lets a stream go on with the credentials of this request.
-func (q *request) putCredentials(c *conn) error {
-	if p := c.replace(q.who); p != nil {
-		return p
-	}
-	return q.writeSubscriptions(SubscribeResult{Topics: c.sub.Topics(), Position: c.sub.Position()})
 }
 
 func (q *request) deleteConnection(c *conn) error {

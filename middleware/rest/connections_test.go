@@ -206,7 +206,11 @@ func TestConnectionOfSomebodyElseDoesNotExist(t *testing.T) {
 			{http.MethodGet, "/subscriptions", ""}, {http.MethodPatch, "/subscriptions", `{"add":["a"]}`}, {http.MethodPut, "/credentials", ""},
 			{http.MethodPost, "/messages", `{"action":"subscribe","topics":["a"]}`}, {http.MethodDelete, "", ""},
 		} {
-			s.expect(http.StatusNotFound, s.do(do.method, "/connections/"+c.cid+do.what, do.body, "User: "+c.user))
+			want := http.StatusNotFound
+			if do.method == http.MethodPut && (c.cid == anns.cid || c.cid == nobodys.cid) {
+				want = http.StatusForbidden // a page whose visitor has logged in anew is told so
+			}
+			s.expect(want, s.do(do.method, "/connections/"+c.cid+do.what, do.body, "User: "+c.user))
 		}
 	}
 	s.expect(http.StatusOK, s.get("/connections/"+anns.cid+"/subscriptions", "User: ann"))

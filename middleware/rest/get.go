@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/dualpush-go/dualpush/poll"
@@ -55,7 +54,7 @@ func (q *request) get(topics []string, single string, query url.Values) error {
 		action = push.ActionHistory
 	}
 	if p := q.mayRead(action, topics); p != nil {
-		return p
+		return q.refuseBefore(way, p)
 	}
 	if way == wayJSON {
 		return q.page(topics, query)
@@ -74,10 +73,7 @@ func (q *request) get(topics []string, single string, query url.Values) error {
 // mayRead checks that topics may be read, with ActionSub live and with
 // ActionHistory in pages.
 func (q *request) mayRead(action push.Action, topics []string) *Problem {
-	if denied := q.who.denied(action, topics); denied != nil {
-		return problemf(http.StatusForbidden, "reading is not granted: %s", strings.Join(denied, ", "))
-	}
-	return nil
+	return q.may(q.r.Context(), q.who, action, topics...)
 }
 
 // maxCursor bounds what is looked at as a cursor. Longer ones than
@@ -130,6 +126,9 @@ func (q *request) page(topics []string, query url.Values) error {
 	if page.More {
 		query.Set("after", page.Last.String())
 		q.w.Header().Set("Link", "<"+q.r.URL.EscapedPath()+"?"+query.Encode()+`>; rel="next"`)
+	}
+	if err := q.spend(); err != nil { // if nothing has been waited for
+		return err
 	}
 	_ = poll.Write(q.w, q.r, page) // the client is gone
 	return nil
@@ -186,6 +185,9 @@ func beforeDeadline(ctx context.Context, d time.Duration) time.Duration {
 func (q *request) getEvent(topic, cursor string) error {
 	if p := q.mayRead(push.ActionHistory, []string{topic}); p != nil {
 		return p
+	}
+	if err := q.spend(); err != nil {
+		return err
 	}
 	id, err := push.ParseID(cursor)
 	if err != nil || id.Seq == 0 {

@@ -21,6 +21,9 @@ type Handler struct {
 	limits  *limiter
 	conns   connections
 	idem    idemStore
+	revoked revocations
+
+	resource ProtectedResource // Auth, if it is one
 
 	untrusted sync.Once // a proxy in front was logged
 }
@@ -39,7 +42,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // to the client as AsProblem says; it is never returned once the answer has
 // begun.
 func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, prefix string) error {
-	q := &request{Handler: h, w: w, r: r, prefix: prefix, ip: h.proxies.clientIP(r)}
+	q := &request{Handler: h, w: w, r: Redact(r), prefix: prefix, ip: h.proxies.clientIP(r)}
 	return q.logged(q.serve())
 }
 
@@ -49,10 +52,11 @@ func (q *request) logged(err error) error {
 	if err == nil {
 		return nil
 	}
-	p := AsProblem(err)
+	p := q.challenge(AsProblem(err))
 	left := errors.Is(err, context.Canceled) && q.r.Context().Err() != nil
 	_, planned := errors.AsType[*push.CloseError](err)
 	if !left && !planned {
+		q.logRefused(p)
 		q.logProblem(q.r.Context(), p, q.r.Method)
 	}
 	return p
@@ -80,6 +84,9 @@ type request struct {
 	ip     netip.Addr // of the client
 	topic  string     // of the path, canonical
 	arg    string     // another variable of the path, escaped
+
+	hidden  bool   // the credential is where a page puts it that cannot see the status of an upgrade
+	unspent string // fingerprint of the ticket that the request came with, if it is new
 }
 
 const vary = "Accept, Prefer, Sec-Fetch-Dest, Authorization, Cookie, Origin"
@@ -114,50 +121,8 @@ func (q *request) serve() error {
 	return op.serve(q)
 }
 
-// authenticate finds out who the request comes from. If that fails it answers,
-// or returns the answer, and leaves who nil.
-func (q *request) authenticate(res *resource) error {
-	if p := q.origins.check(q.r, isUpgrade(q.r)); p != nil {
-		return p
-	}
-	if q.origins.anonymous(q.r) {
-		q.r = q.r.Clone(q.r.Context())
-		q.r.Header.Del("Cookie")
-	}
-	q.warnForwarded(q.r)
-	if p := q.limits.shutOut(addressKey(q.ip)); p != nil {
-		return q.unauthenticated(res, p)
-	}
-	who, err := q.cfg.Auth.Authenticate(q.r)
-	switch {
-	case err != nil:
-		if AsProblem(err).Status == http.StatusUnauthorized {
-			q.limits.failed(addressKey(q.ip))
-		}
-		return q.unauthenticated(res, err)
-	case who == nil:
-		return errors.New("rest: Auth returned neither a principal nor an error")
-	}
-	q.who = who
-	return nil
-}
-
 // caller returns whom the limits of this request are about.
 func (q *request) caller() caller { return caller{q.who.Subject, addressKey(q.ip)} }
-
-// unauthenticated answers a request that Auth turned down: where that is only
-// for now, a stream is told to come back.
-func (q *request) unauthenticated(res *resource, err error) error {
-	way := negotiate(q.r)
-	if !res.streams || q.r.Method != http.MethodGet || way != waySSE && way != wayNDJSON || q.r.URL.Query().Has("id") {
-		return err
-	}
-	w, p := streamWriter(q.w, way)
-	if p != nil {
-		return p
-	}
-	return q.refuse(w, stream{way: way}, err)
-}
 
 func (q *request) options(res *resource) error {
 	q.w.Header().Set("Allow", res.allow())

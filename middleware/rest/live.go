@@ -85,8 +85,10 @@ func (l *Live) Check(r *http.Request) error {
 	if p := l.h.origins.checkHost(r); p != nil {
 		return p
 	}
-	if p := l.h.origins.check(r, isUpgrade(r)); p != nil {
-		return p
+	if isUpgrade(r) && r.Header.Get("Authorization") == "" {
+		if p := l.h.origins.check(r, nothing); p != nil {
+			return p
+		}
 	}
 	if isUpgrade(r) && r.Header.Get("Cookie") != "" && l.h.origins.anonymous(r) {
 		return problemf(http.StatusForbidden, "origin %q may not use a visitor's cookies here; list it in Origins", r.Header.Get("Origin"))

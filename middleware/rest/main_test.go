@@ -109,6 +109,9 @@ func (s *site) publish(topic string, data ...string) []push.ID {
 // patience is how long a test waits for what should come at once.
 const patience = 10 * time.Second
 
+// longest is how long a stream of a test may live: in a bubble that is nothing.
+const longest = 48 * time.Hour
+
 // request makes a request under the mount; headers are "Name: value".
 func (s *site) request(ctx context.Context, method, path, body string, headers ...string) *http.Request {
 	s.t.Helper()

@@ -73,19 +73,42 @@ func (p *originPolicy) sameOrigin(r *http.Request, origin string) bool {
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }
 
-// check refuses what a foreign page sends: upgrades, and methods that change
-// something. An explicit credential is proof enough, since a page cannot make
-// a browser add one.
-func (p *originPolicy) check(r *http.Request, upgrade bool) *Problem {
-	origin := r.Header.Get("Origin")
-	safe := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
-	if origin == "" || safe && !upgrade || r.Header.Get("Authorization") != "" {
+// ambient is what a request relies on that its browser, or network, adds to it
+// whoever asks.
+type ambient uint8
+
+const (
+	explicit ambient = iota // nothing: a credential that no page can make a browser add
+	cookies
+	nothing // that anybody is let in
+)
+
+// check refuses what a foreign page sends, before its credentials are looked
+// at: every request with an Origin that is not allowed. An explicit credential
+// is proof enough, since devices send odd origins. Where cookies count, a
+// request without an Origin has to come from the mount's own pages: so it does
+// if a browser says so of a GET (EventSource sends no Origin there).
+func (p *originPolicy) check(r *http.Request, by ambient) *Problem {
+	if by == explicit {
 		return nil
 	}
-	if p.any || p.listed(origin) || p.sameOrigin(r, origin) {
+	origin := r.Header.Get("Origin")
+	switch {
+	case origin == "":
+		if by != cookies || isSameOriginGet(r) {
+			return nil
+		}
+		return problemf(http.StatusForbidden, "this request comes with a cookie, but nothing says which page it comes from; send an Authorization header instead")
+	case p.any || p.listed(origin) || p.sameOrigin(r, origin):
 		return nil
 	}
 	return problemf(http.StatusForbidden, "origin %q is not allowed here; list it in Origins, or set PublicURL if it is this server's own", origin)
+}
+
+// isSameOriginGet reports whether a browser says that one of our own pages
+// made the request.
+func isSameOriginGet(r *http.Request) bool {
+	return r.Method == http.MethodGet && !isUpgrade(r) && r.Header.Get("Sec-Fetch-Site") == "same-origin"
 }
 
 // anonymous reports whether only "*" lets the origin of a request in. Then its
@@ -96,7 +119,7 @@ func (p *originPolicy) anonymous(r *http.Request) bool {
 }
 
 // exposed are the headers that scripts of other origins may read.
-const exposed = "Location, ETag, Link, Push-Cursor, Preference-Applied, Retry-After"
+const exposed = "Location, ETag, Link, Push-Cursor, Preference-Applied, Retry-After, WWW-Authenticate"
 
 // cors adds the headers with which browsers let other origins read an answer.
 func (p *originPolicy) cors(h http.Header, r *http.Request) {

@@ -157,9 +157,10 @@ func TestCORSOfListedOrigins(t *testing.T) {
 	}
 	for _, origin := range []string{"https://evil.example", "null", "http://app.example.com"} {
 		a := s.get("/topics/wall", "Origin: "+origin)
-		if o, c := cors(a); a.StatusCode != http.StatusOK || o != "" || c != "" {
+		if o, c := cors(a); a.StatusCode != http.StatusForbidden || o != "" || c != "" {
 			t.Errorf("%s: %d with %q %q", origin, a.StatusCode, o, c)
 		}
+		s.expect(http.StatusOK, s.get("/topics/wall", "Origin: "+origin, "Authorization: Bearer x"))
 	}
 }
 
@@ -184,7 +185,7 @@ func TestCORSOfAnyOriginIsWithoutCredentials(t *testing.T) {
 func TestAnyOriginDoesNotActWithTheVisitorsCookies(t *testing.T) {
 	var seen string
 	s := serve(t, rest.Config{
-		Origins: []string{"*", "https://app.example.com"},
+		Origins: []string{"*", "https://app.example.com"}, Cookies: true,
 		Auth: rest.AuthFunc(func(r *http.Request) (*rest.Principal, error) {
 			p := &rest.Principal{Grants: []push.Grant{push.Sub("**"), push.Pub("**")}}
 			if c, err := r.Cookie("session"); err == nil {
@@ -200,9 +201,60 @@ func TestAnyOriginDoesNotActWithTheVisitorsCookies(t *testing.T) {
 			t.Errorf("from %s with ann's cookie: served as %q, want %q", origin, seen, want)
 		}
 	}
-	s.get("/topics/wall", "Cookie: session=ann")
+	s.expect(http.StatusOK, s.get("/topics/wall", "Cookie: session=ann", "Sec-Fetch-Site: same-origin"))
 	if seen != "ann" {
 		t.Errorf("without an Origin: served as %q", seen)
+	}
+}
+
+// EventSource sends no Origin to its own site, and a link or an image of any
+// site sends none either: what its browser says of a GET tells them apart.
+func TestACookieWithoutAnOriginNeedsTheBrowsersWord(t *testing.T) {
+	asked := 0
+	s := serve(t, rest.Config{Cookies: true, Auth: rest.AuthFunc(func(*http.Request) (*rest.Principal, error) {
+		asked++
+		return &rest.Principal{Subject: "ann", Grants: []push.Grant{push.Sub("**"), push.Pub("**")}}, nil
+	})})
+	const cookie = "Cookie: session=ann"
+	s.expect(http.StatusForbidden, s.post("/topics/wall", "x", cookie))
+	s.expect(http.StatusForbidden, s.post("/topics/wall", "x", cookie, "Sec-Fetch-Site: same-origin"))
+	for _, site := range []string{"", "cross-site", "same-site", "none", "same-origin, cross-site", "SAME-ORIGIN"} {
+		s.expect(http.StatusForbidden, s.get("/topics/wall", cookie, "Sec-Fetch-Site: "+site))
+	}
+	if c, res := s.dial("/topics/wall", cookie, "Sec-Fetch-Site: same-origin"); c != nil || res.StatusCode != http.StatusForbidden {
+		t.Error("a WebSocket without an Origin was opened: every browser sends one")
+	}
+	if asked != 0 {
+		t.Errorf("the cookie was looked at %d times before the origin", asked)
+	}
+	s.expect(http.StatusOK, s.get("/topics/wall", cookie, "Sec-Fetch-Site: same-origin"))
+	s.follow("/topics/wall", cookie, "Sec-Fetch-Site: same-origin")
+	s.published(s.post("/topics/wall", "x", cookie, "Origin: "+s.URL))
+	s.published(s.post("/topics/wall", "x")) // no cookie, so nobody's
+}
+
+// Without the option no cookie counts, and with it none next to a credential.
+func TestCookiesCountOnlyByOptionAndAlone(t *testing.T) {
+	var seen string
+	auth := rest.AuthFunc(func(r *http.Request) (*rest.Principal, error) {
+		seen = r.Header.Get("Cookie")
+		return &rest.Principal{Grants: []push.Grant{push.Sub("**")}}, nil
+	})
+	off := serve(t, rest.Config{Auth: auth})
+	on := serve(t, rest.Config{Auth: auth, Cookies: true})
+	own := "Origin: " + on.URL
+	for _, c := range []struct {
+		s       *site
+		headers []string
+		want    string
+	}{
+		{off, nil, ""}, {off, []string{"Authorization: Bearer x"}, ""},
+		{on, []string{own}, "session=ann"}, {on, []string{own, "Authorization: Bearer x"}, ""}, {on, []string{"Authorization: "}, ""},
+	} {
+		c.s.expect(http.StatusOK, c.s.get("/topics/wall", append(c.headers, "Cookie: session=ann")...))
+		if seen != c.want {
+			t.Errorf("%v: Auth saw the cookies %q, want %q", c.headers, seen, c.want)
+		}
 	}
 }
 

@@ -74,5 +74,6 @@ func (h *Handler) parseQuery(r *http.Request) (url.Values, *Problem) {
 	if err != nil {
 		return nil, problemf(http.StatusBadRequest, "the query cannot be parsed: %s", err)
 	}
+	q.Del(ticketParam) // it is redacted: no URL is to be built from it
 	return q, nil
 }

@@ -84,6 +84,10 @@ func AsProblem(err error) *Problem {
 		problem = problemf(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", tooLong.Limit)
 	case errors.Is(err, push.ErrTooLarge):
 		problem = problemf(http.StatusRequestEntityTooLarge, "%s", err)
+	case errors.As(err, &end) && end.Code == push.CloseUnauthorized:
+		problem = InvalidToken(end.Reason, nil)
+	case errors.As(err, &end) && end.Code == push.CloseForbidden:
+		problem = problemf(http.StatusForbidden, "%s", end.Reason)
 	case errors.As(err, &end):
 		problem = problemf(http.StatusServiceUnavailable, "%s", end.Reason).retryAfter(end.Retry)
 	case errors.Is(err, push.ErrNotReady), errors.Is(err, push.ErrClosed), errors.Is(err, context.DeadlineExceeded):

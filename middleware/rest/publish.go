@@ -18,8 +18,8 @@ import (
 // publish answers POST /topics/{topic}.
 func (q *request) publish() error {
 	topic := q.topic
-	if !q.who.Allows(push.ActionPub, topic) {
-		return problemf(http.StatusForbidden, "publishing to %s is not granted", topic)
+	if p := q.may(q.r.Context(), q.who, push.ActionPub, topic); p != nil {
+		return p
 	}
 	if p := q.limits.message(q.caller(), 1); p != nil {
 		return p
@@ -42,12 +42,17 @@ type PublishResult struct {
 }
 
 func (q *request) location(topic string, id push.ID) string {
+	return q.topicPath(topic) + "?id=" + id.String()
+}
+
+// topicPath is the path of a topic.
+func (q *request) topicPath(topic string) string {
 	var path strings.Builder
 	path.WriteString(q.prefix + "/topics")
 	for seg := range strings.SplitSeq(topic, "/") {
 		path.WriteString("/" + url.PathEscape(seg))
 	}
-	return path.String() + "?id=" + id.String()
+	return path.String()
 }
 
 func (q *request) readEvent(topic string) (*push.Event, *Problem) {

@@ -33,7 +33,7 @@ func connectionResources() []resource {
 			fails: []int{400, 404, 408, 409, 413, 422, 501},
 		}}},
 		{path: "/connections/{cid}/credentials", ops: []operation{{
-			method: http.MethodPut, serve: twin((*request).putCredentials), id: "replaceCredentials",
+			method: http.MethodPut, serve: (*request).putCredentials, id: "replaceCredentials",
 			does: "Have a live stream go on with the credentials of this request.", gives: subscriptions, fails: []int{404},
 		}}},
 	}
@@ -44,14 +44,23 @@ func twin(f func(*request, *conn) error) func(*request) error {
 	return func(q *request) error {
 		c := q.conns.find(q.arg, q.who)
 		if c == nil {
-			return problemf(http.StatusNotFound, "there is no such connection, or it is not yours")
+			return noConnection()
 		}
-		if !c.limit.Allow() {
-			return problemf(http.StatusTooManyRequests, "at most %d actions a second on one connection", q.limits.ConnectionMessages).retryAfter(time.Second)
-		}
-		if p := q.limits.message(q.caller(), 1); p != nil {
+		if p := q.countAction(c); p != nil {
 			return p
 		}
 		return f(q, c)
 	}
+}
+
+func noConnection() *Problem {
+	return problemf(http.StatusNotFound, "there is no such connection, or it is not yours")
+}
+
+// countAction refuses one action too many.
+func (q *request) countAction(c *conn) *Problem {
+	if !c.limit.Allow() {
+		return problemf(http.StatusTooManyRequests, "at most %d actions a second on one connection", q.limits.ConnectionMessages).retryAfter(time.Second)
+	}
+	return q.limits.message(q.caller(), 1)
 }

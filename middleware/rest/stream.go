@@ -104,7 +104,12 @@ func rotate(ctx context.Context, sub *push.Subscription) (stop func()) {
 // for good at any status but 200, so what is temporary is told in a stream.
 func (q *request) refuse(w http.ResponseWriter, s stream, err error) error {
 	p := AsProblem(err)
-	if !p.Temporary() || s.way == wayWebSocket {
+	switch {
+	case s.way == wayWebSocket && q.hidden && p.Status == http.StatusUnauthorized: // a page sees close codes only
+		_ = q.logged(p)
+		why := &push.CloseError{Code: push.CloseUnauthorized, Reason: p.Detail}
+		return notStarted(ws.Refuse(w, q.r, why, &ws.Options{Logger: q.cfg.Logger}))
+	case !p.Temporary() || s.way == wayWebSocket:
 		return p
 	}
 	why := &push.CloseError{Code: push.CloseOverload, Reason: p.Detail, Retry: cmp.Or(p.retry, retryBusy)}

@@ -31,7 +31,7 @@ func (s *site) follow(path string, headers ...string) *eventSource {
 // open opens an SSE stream.
 func (s *site) open(path string, headers ...string) *eventSource {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 6*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	res, err := s.Client().Do(s.request(ctx, http.MethodGet, path, "", append([]string{"Accept: text/event-stream"}, headers...)...))
 	if err != nil {
 		cancel()

@@ -25,7 +25,7 @@ type socket struct {
 // "Sec-WebSocket-Protocol: p" asks for a subprotocol.
 func (s *site) dial(path string, headers ...string) (*socket, *http.Response) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 6*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	s.t.Cleanup(cancel)
 	opts := &websocket.DialOptions{HTTPClient: s.Client(), HTTPHeader: http.Header{}}
 	for _, h := range headers {

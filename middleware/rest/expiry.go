@@ -1,0 +1,123 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/dualpush-go/dualpush/push"
+	"github.com/dualpush-go/dualpush/push/wire"
+)
+
+// expiryNotice is how long before its credentials run out a stream is told.
+const expiryNotice = time.Minute
+
+var errExpired = &push.CloseError{Code: push.CloseUnauthorized, Reason: "the credentials have expired: come back with new ones"}
+
+// expireAt has the connection end when its credentials run out, and told
+// before. One timer is all that this costs.
+func (c *conn) expireAt(end time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopExpiry()
+	c.sub.SetExpiry(end)
+	if !end.IsZero() && !c.closed {
+		c.expiry = time.AfterFunc(time.Until(end)-expiryNotice, c.lookAtExpiry)
+	}
+}
+
+func (c *conn) stopExpiry() {
+	if c.expiry != nil {
+		c.expiry.Stop()
+		c.expiry = nil
+	}
+}
+
+// lookAtExpiry runs when the notice is due, and when the time is up.
+func (c *conn) lookAtExpiry() {
+	if c.isTimeUp() {
+		c.logEnded(errExpired.Reason)
+		c.sub.Disconnect(errExpired)
+	}
+}
+
+// isTimeUp looks at the wall clock, which may have been set, and gives notice
+// if it is near.
+func (c *conn) isTimeUp() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.expiry == nil { // replaced or closed meanwhile
+		return false
+	}
+	end := c.sub.Expiry()
+	left := time.Until(end)
+	switch {
+	case left <= 0:
+		return true
+	case left > expiryNotice:
+		c.expiry.Reset(left - expiryNotice)
+	default:
+		c.sub.Notify(push.Control{Name: wire.Expiring, Data: wire.ExpiringData{Expires: end.UTC(), In: left.Milliseconds()}})
+		c.expiry.Reset(left)
+	}
+	return false
+}
+
+// putCredentials answers PUT /connections/{cid}/credentials: the stream goes on
+// with the credentials of this request.
+func (q *request) putCredentials() error {
+	c := q.conns.get(q.arg)
+	if c == nil {
+		return noConnection()
+	}
+	if p := q.countAction(c); p != nil {
+		return p
+	}
+	if err := c.replace(q.r.Context(), q.who); err != nil {
+		return err
+	}
+	return q.writeSubscriptions(SubscribeResult{Topics: c.sub.Topics(), Position: c.sub.Position()})
+}
+
+// takeToken is putCredentials by a message of a WebSocket.
+func (c *conn) takeToken(ctx context.Context, token string) (any, error) {
+	if c.h.resource == nil {
+		return nil, problemf(http.StatusNotImplemented, "this mount takes no tokens; use PUT …/connections/{cid}/credentials")
+	}
+	r := &http.Request{Method: http.MethodGet, RemoteAddr: c.addr, Header: http.Header{"Authorization": {"Bearer " + token}}}
+	who, err := c.h.cfg.Auth.Authenticate(r.WithContext(ctx))
+	if err == nil {
+		err = c.h.holds(who)
+	}
+	if err == nil {
+		err = c.replace(ctx, who)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return SubscribeResult{Topics: c.sub.Topics(), Position: c.sub.Position()}, nil
+}
+
+// replace lets the connection go on with other credentials of the same
+// subject. Topics that they do not cover are removed, and announced.
+func (c *conn) replace(ctx context.Context, who *Principal) error {
+	if !c.principal().sameAs(who) {
+		return problemf(http.StatusForbidden, "these credentials are another subject's: open a stream of its own")
+	}
+	c.updating.Lock()
+	defer c.updating.Unlock()
+	denied, p := c.h.denied(ctx, who, push.ActionSub, c.sub.Topics())
+	if p != nil {
+		return p
+	}
+	if denied != nil {
+		if _, err := c.sub.Update(nil, denied, "not granted any more"); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	c.who = who
+	c.mu.Unlock()
+	c.expireAt(who.Expires)
+	return c.h.revoked.check(c.h, who) // what came before it was the connection's
+}

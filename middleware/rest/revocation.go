@@ -1,0 +1,317 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dualpush-go/dualpush/push"
+)
+
+// Revocation says whose credentials are void: those that have all the members
+// that are set. With Session or TokenID it is about that log-in or that token,
+// for good. With Subject alone it is about everything that was issued to the
+// subject up to now, so that who logs in again is let in.
+type Revocation struct {
+	Subject string `json:"sub,omitempty"`
+	Session string `json:"sid,omitempty"`
+	TokenID string `json:"jti,omitempty"`
+}
+
+// Revoke makes credentials void on every node that shares the hub's log: their
+// streams end within a second with CloseForbidden, and they are refused from
+// then on until Config.MaxTokenLife is over. An error that is a *Problem with
+// status 400 says that r is empty; after any other try again.
+func (h *Handler) Revoke(ctx context.Context, r Revocation) error {
+	if r == (Revocation{}) {
+		return problemf(http.StatusBadRequest, "say whose credentials are void: sub, sid or jti")
+	}
+	v := revoked{r, time.Now()}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	// First the store, then the log: who starts to follow the log in between
+	// finds it in the store.
+	key := revokedPrefix + fingerprint(r.Subject+"\x00"+r.Session+"\x00"+r.TokenID)
+	if err := h.hub.Store().Set(ctx, key, data, h.cfg.MaxTokenLife+time.Minute); err != nil {
+		return hubError(err)
+	}
+	_, err = h.hub.Announce(ctx, push.Event{Topic: revokedTopic, Name: revokedTopic[1:], ContentType: typeJSON, Data: data})
+	if err != nil {
+		return hubError(err)
+	}
+	return nil
+}
+
+const (
+	revokedPrefix = "revoked/"
+	revokedTopic  = "$push/revoked"
+)
+
+// revoked is a revocation as it is stored and announced.
+type revoked struct {
+	Revocation
+	At time.Time `json:"at"`
+}
+
+func (v *revoked) covers(p *Principal) bool {
+	switch {
+	case v.Subject != "" && v.Subject != p.Subject, v.Session != "" && v.Session != p.Session, v.TokenID != "" && v.TokenID != p.TokenID:
+		return false
+	}
+	return v.Session != "" || v.TokenID != "" || !p.IssuedAt.After(v.At)
+}
+
+// revokedKey is the member by which a revocation is found: the most telling one.
+type revokedKey struct {
+	kind  byte
+	value string
+}
+
+func (v *revoked) key() revokedKey {
+	switch {
+	case v.TokenID != "":
+		return revokedKey{'j', v.TokenID}
+	case v.Session != "":
+		return revokedKey{'s', v.Session}
+	}
+	return revokedKey{'u', v.Subject}
+}
+
+// revocations are what this node knows of. It reads them from the store when
+// the first credential comes that could be revoked, and follows the log from
+// then on: a check costs no round trip.
+type revocations struct {
+	starting sync.Mutex
+
+	mu        sync.RWMutex
+	following bool
+	known     map[revokedKey][]revoked
+	count     int
+	pruneAt   int // count at which to look for what is over
+}
+
+var errRevoked = errors.New("the credentials were revoked")
+
+// check returns the problem of a principal whose credentials are void, or of a
+// node that cannot know.
+func (rs *revocations) check(h *Handler, p *Principal) error {
+	if p.Subject == "" && p.Session == "" && p.TokenID == "" {
+		return nil
+	}
+	rs.mu.RLock()
+	following, void := rs.following, rs.void(p)
+	rs.mu.RUnlock()
+	if !following {
+		if err := rs.follow(h); err != nil {
+			return hubError(err)
+		}
+		rs.mu.RLock()
+		void = rs.void(p)
+		rs.mu.RUnlock()
+	}
+	if void {
+		return InvalidToken(errRevoked.Error(), nil)
+	}
+	return nil
+}
+
+// void reports whether p is covered. The caller holds mu.
+func (rs *revocations) void(p *Principal) bool {
+	if rs.count == 0 {
+		return false
+	}
+	for _, key := range [...]revokedKey{{'j', p.TokenID}, {'s', p.Session}, {'u', p.Subject}} {
+		if key.value == "" {
+			continue
+		}
+		for i := range rs.known[key] {
+			if rs.known[key][i].covers(p) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// follow reads what there is and has everything that comes applied.
+func (rs *revocations) follow(h *Handler) error {
+	rs.starting.Lock()
+	defer rs.starting.Unlock()
+	rs.mu.RLock()
+	following := rs.following
+	rs.mu.RUnlock()
+	if following { // somebody was faster
+		return nil
+	}
+	sub, err := h.hub.Subscribe(context.Background(), []string{revokedTopic}, push.FromHead(), push.Internal())
+	if err != nil {
+		return err
+	}
+	if err := rs.load(h); err != nil {
+		sub.Close()
+		return err
+	}
+	rs.setFollowing(true)
+	f := &follower{h, sub}
+	sub.NewStream(f, f, func(error) {
+		sub.Close()
+		rs.setFollowing(false)
+	}).Start()
+	return nil
+}
+
+func (rs *revocations) setFollowing(yes bool) {
+	rs.mu.Lock()
+	rs.following = yes
+	rs.mu.Unlock()
+}
+
+// storeTimeout bounds what a request waits for the store.
+const storeTimeout = 5 * time.Second
+
+// load applies everything that is in the store.
+func (rs *revocations) load(h *Handler) error {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	all, err := h.hub.Store().List(ctx, revokedPrefix)
+	if err != nil {
+		return err
+	}
+	for _, data := range all {
+		h.apply(data)
+	}
+	return nil
+}
+
+// apply learns of a revocation and ends the streams that it concerns.
+func (h *Handler) apply(data []byte) {
+	var v revoked
+	if err := json.Unmarshal(data, &v); err != nil || v.Revocation == (Revocation{}) {
+		h.cfg.Logger.Error("push: a revocation cannot be read", "err", err)
+		return
+	}
+	h.revoked.add(v, h.cfg.MaxTokenLife)
+	for _, c := range h.conns.all() {
+		if who := c.principal(); v.covers(who) {
+			c.revoke()
+		}
+	}
+}
+
+func (c *conn) revoke() {
+	c.logEnded(errRevoked.Error())
+	c.sub.Disconnect(&push.CloseError{Code: push.CloseForbidden, Reason: errRevoked.Error()})
+}
+
+func (rs *revocations) add(v revoked, life time.Duration) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.known == nil {
+		rs.known = map[revokedKey][]revoked{}
+	}
+	key := v.key()
+	same := func(o revoked) bool { return o.Revocation == v.Revocation }
+	if i := slices.IndexFunc(rs.known[key], same); i >= 0 {
+		if rs.known[key][i].At.Before(v.At) {
+			rs.known[key][i] = v
+		}
+		return
+	}
+	rs.known[key] = append(rs.known[key], v)
+	rs.count++
+	if rs.count > rs.pruneAt {
+		rs.prune(time.Now().Add(-life))
+	}
+}
+
+// prune forgets what no living token can be covered by. The caller holds mu.
+func (rs *revocations) prune(before time.Time) {
+	rs.count = 0
+	for key, list := range rs.known {
+		list = slices.DeleteFunc(list, func(v revoked) bool { return v.At.Before(before) })
+		rs.count += len(list)
+		if rs.known[key] = list; len(list) == 0 {
+			delete(rs.known, key)
+		}
+	}
+	rs.pruneAt = 2*rs.count + 1000
+}
+
+// follower is a stream that the hub writes to us: so no goroutine waits for
+// revocations.
+type follower struct {
+	h   *Handler
+	sub *push.Subscription
+}
+
+var (
+	_ push.Conn   = (*follower)(nil)
+	_ push.Frames = (*follower)(nil)
+
+	revokedLines = push.NewEncoding("revoked", func(dst []byte, e *push.Event) []byte { return append(append(dst, e.Data...), '\n') })
+	lostLine     = []byte("lost")
+)
+
+// Encoding implements push.Frames: a line of JSON each.
+func (f *follower) Encoding() *push.Encoding { return revokedLines }
+
+// AppendOpen implements push.Frames.
+func (f *follower) AppendOpen(dst []byte, _ *push.Subscription) ([]byte, error) { return dst, nil }
+
+// AppendBatch implements push.Frames.
+func (f *follower) AppendBatch(dst []byte, _ *push.Subscription, b *push.Batch) ([]byte, error) {
+	if b.Gap != nil {
+		dst = append(append(dst, lostLine...), '\n')
+	}
+	return dst, nil
+}
+
+// TryWrite implements push.Conn. It takes everything.
+func (f *follower) TryWrite(b []byte) (int, error) {
+	for line := range bytes.Lines(b) {
+		if line = bytes.TrimSuffix(line, []byte("\n")); bytes.Equal(line, lostLine) {
+			go f.reload()
+			continue
+		}
+		f.h.apply(line)
+	}
+	return len(b), nil
+}
+
+// Write implements push.Conn.
+func (f *follower) Write(b []byte) (int, error) { return f.TryWrite(b) }
+
+// reload reads the store again, since the log has lost something. If that
+// fails nobody is let in until it works.
+func (f *follower) reload() {
+	rs := &f.h.revoked
+	rs.starting.Lock()
+	defer rs.starting.Unlock()
+	if err := rs.load(f.h); err != nil {
+		f.h.cfg.Logger.Error("push: revocations cannot be read", "err", err)
+		f.sub.Disconnect(&push.CloseError{Code: push.CloseOverload, Reason: "revocations cannot be read"})
+	}
+}
+
+// postRevocation answers POST /revocations.
+func (q *request) postRevocation() error {
+	if p := q.may(q.r.Context(), q.who, push.ActionManage, "**"); p != nil {
+		return p
+	}
+	var r Revocation
+	if p := q.readJSON(&r); p != nil {
+		return p
+	}
+	if err := q.Revoke(q.r.Context(), r); err != nil {
+		return err
+	}
+	q.w.WriteHeader(http.StatusNoContent)
+	return nil
+}

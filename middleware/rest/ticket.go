@@ -1,0 +1,317 @@
+package rest
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/dualpush-go/dualpush/push"
+)
+
+// A ticket is a short-lived credential for what cannot send a header:
+// EventSource, WebSocket. It works once, and then again only next to the resume
+// cookie that it is bound to: so a URL that was logged is of no use.
+const (
+	ticketLife    = 30 * time.Second
+	secretBytes   = 32
+	ticketPrefix  = "ticket/"
+	resumePrefix  = "resume/"
+	browserPrefix = "browser/"
+)
+
+// ResumeCookie is the name of the cookie that lets a browser's streams
+// reconnect.
+const ResumeCookie = "__Secure-push-resume"
+
+func newSecret() string {
+	var raw [secretBytes]byte
+	_, _ = rand.Read(raw[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(raw[:])
+}
+
+func isSecret(s string) bool {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return err == nil && len(raw) == secretBytes
+}
+
+// pass is what a ticket stands for, as it is stored.
+type pass struct {
+	Who    storedPrincipal `json:"who"`
+	Origin string          `json:"origin"`           // the one that it works with; "" until a browser uses it
+	Cookie string          `json:"cookie,omitempty"` // fingerprint of the resume cookie; "" until the first use
+	Until  time.Time       `json:"until"`            // of the ticket itself
+}
+
+// storedPrincipal has the members of Principal, with times in full.
+type storedPrincipal struct {
+	Subject  string         `json:"sub"`
+	Grants   []push.Grant   `json:"grants"`
+	Expires  time.Time      `json:"exp,omitzero"`
+	IssuedAt time.Time      `json:"iat,omitzero"`
+	Issuer   string         `json:"iss,omitempty"`
+	Session  string         `json:"sid,omitempty"`
+	TokenID  string         `json:"jti,omitempty"`
+	Claims   map[string]any `json:"claims,omitempty"`
+}
+
+// TicketRequest is the body of POST /tickets.
+type TicketRequest struct {
+	Topics  []string      `json:"topics"`            // topics and patterns
+	Actions []push.Action `json:"actions,omitempty"` // default: sub
+}
+
+// TicketResult is the answer to POST /tickets.
+type TicketResult struct {
+	Ticket      string   `json:"ticket"`
+	ExpiresIn   int      `json:"expires_in"` // seconds
+	SSEURL      string   `json:"sse_url"`
+	WSURL       string   `json:"ws_url"`
+	WSProtocols []string `json:"ws_protocols"`
+}
+
+// postTicket answers POST /tickets.
+func (q *request) postTicket() error {
+	if q.who.Subject == "" {
+		return problemf(http.StatusForbidden, "a ticket is for who is signed in; here everybody may open the stream as it is")
+	}
+	var ask TicketRequest
+	if p := q.readJSON(&ask); p != nil {
+		return p
+	}
+	grants, p := q.ticketGrants(&ask)
+	if p == nil {
+		p = q.limits.ticket(q.caller())
+	}
+	if p != nil {
+		return p
+	}
+	who := *q.who
+	who.Grants = grants
+	t := pass{Who: storedPrincipal(who), Until: time.Now().Add(ticketLife)}
+	if isBrowser(q.r) {
+		t.Origin = q.ownOrigin()
+		cookie, err := q.browserCookie()
+		if err != nil {
+			return err
+		}
+		t.Cookie = fingerprint(cookie)
+	}
+	ticket := newSecret()
+	if err := q.put(ticketPrefix+fingerprint(ticket), &t, ticketLife); err != nil {
+		return err
+	}
+	return writeJSON(q.w, http.StatusCreated, q.ticketResult(ticket, ask.Topics))
+}
+
+// ticketGrants returns what a ticket is to allow, if all of it is allowed.
+func (q *request) ticketGrants(ask *TicketRequest) (grants []push.Grant, p *Problem) {
+	if len(ask.Topics) == 0 {
+		return nil, problemf(http.StatusBadRequest, "topics: name at least one topic or pattern")
+	}
+	if p := q.checkTopics(ask.Topics); p != nil {
+		return nil, p
+	}
+	if len(ask.Actions) == 0 {
+		ask.Actions = []push.Action{push.ActionSub}
+	}
+	for _, action := range ask.Actions {
+		if actionNames[action] == "" || action == push.ActionManage {
+			return nil, problemf(http.StatusBadRequest, "actions: sub, pub, history and presence are possible, not %q", action)
+		}
+		if p := q.may(q.r.Context(), q.who, action, ask.Topics...); p != nil {
+			return nil, p
+		}
+		for _, topic := range ask.Topics {
+			grants = append(grants, push.Grant{Action: action, Pattern: topic})
+		}
+	}
+	return grants, nil
+}
+
+// ticketResult says where a ticket is good for. Without a PublicURL the URLs
+// are relative to the page's own.
+func (q *request) ticketResult(ticket string, topics []string) TicketResult {
+	path := q.prefix + "/events?"
+	if len(topics) == 1 && !push.IsPattern(topics[0]) {
+		path = q.topicPath(topics[0]) + "?"
+	} else {
+		path += url.Values{"topic": topics}.Encode() + "&"
+	}
+	base := q.origins.public
+	return TicketResult{
+		Ticket: ticket, ExpiresIn: int(ticketLife / time.Second),
+		SSEURL:      base + path + ticketParam + "=" + ticket,
+		WSURL:       strings.Replace(base, "http", "ws", 1) + path[:len(path)-1],
+		WSProtocols: []string{"push.v1", ticketProtocol + ticket},
+	}
+}
+
+// isBrowser reports whether a browser sent the request: they add what no script
+// of theirs can take away.
+func isBrowser(r *http.Request) bool {
+	return r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""
+}
+
+// ownOrigin returns the origin of the page that sent the request, as its
+// browser says, or "" if nobody says.
+func (q *request) ownOrigin() string {
+	switch origin := q.r.Header.Get("Origin"); {
+	case origin != "" && q.origins.sameOrigin(q.r, origin):
+		return ownPages
+	case origin != "":
+		return origin
+	case q.r.Header.Get("Sec-Fetch-Site") == "same-origin":
+		return ownPages
+	}
+	return ""
+}
+
+// ownPages stands for the mount's own origin: EventSource does not send it.
+const ownPages = "self"
+
+// browserCookie returns the resume cookie of the browser: the one that it has,
+// if the same subject got it here, or a new one.
+func (q *request) browserCookie() (string, error) {
+	subject := []byte(fingerprint(q.who.Issuer + "\x00" + q.who.Subject))
+	ttl := time.Until(q.resumeUntil(q.who))
+	store := q.hub.Store()
+	if c, err := q.r.Cookie(ResumeCookie); err == nil && isSecret(c.Value) {
+		key := browserPrefix + fingerprint(c.Value)
+		owner, ok, err := store.Get(q.r.Context(), key)
+		if err != nil {
+			return "", hubError(err)
+		}
+		if ok && subtle.ConstantTimeCompare(owner, subject) == 1 {
+			return c.Value, asHubError(store.Set(q.r.Context(), key, subject, ttl))
+		}
+	}
+	cookie := newSecret()
+	if err := store.Set(q.r.Context(), browserPrefix+fingerprint(cookie), subject, ttl); err != nil {
+		return "", hubError(err)
+	}
+	http.SetCookie(q.w, &http.Cookie{
+		Name: ResumeCookie, Value: cookie, Path: q.cookiePath(), Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	})
+	return cookie, nil
+}
+
+func (q *request) cookiePath() string {
+	if q.prefix == "" {
+		return "/"
+	}
+	return q.prefix
+}
+
+func asHubError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return hubError(err)
+}
+
+// resumeUntil is how long a ticket that was used can be used again.
+func (h *Handler) resumeUntil(who *Principal) time.Time {
+	end := time.Now().Add(h.cfg.MaxTokenLife)
+	if !who.Expires.IsZero() && who.Expires.Before(end) {
+		return who.Expires
+	}
+	return end
+}
+
+// put stores a pass.
+func (q *request) put(key string, t *pass, ttl time.Duration) error {
+	data, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	return asHubError(q.hub.Store().Set(q.r.Context(), key, data, ttl))
+}
+
+// get reads a pass, or nil.
+func (q *request) getPass(key string) (*pass, error) {
+	data, ok, err := q.hub.Store().Get(q.r.Context(), key)
+	if err != nil {
+		return nil, hubError(err)
+	}
+	if !ok {
+		return nil, nil
+	}
+	var t pass
+	return &t, json.Unmarshal(data, &t)
+}
+
+// noTicket does not tell one that never was from one that is spent or not the
+// caller's to use.
+func noTicket() error {
+	return InvalidToken("the ticket is not valid, or not any more: fetch a new one", nil)
+}
+
+// redeem returns whom a ticket stands for. It spends nothing: see spend.
+func (q *request) redeem(ticket string) (*Principal, error) {
+	if !isSecret(ticket) {
+		return nil, noTicket()
+	}
+	name := fingerprint(ticket)
+	t, err := q.getPass(ticketPrefix + name)
+	if err != nil {
+		return nil, err
+	}
+	if t != nil && time.Now().Before(t.Until) {
+		q.unspent = name
+	} else if t, err = q.getPass(resumePrefix + name); err != nil {
+		return nil, err
+	} else if t == nil || !q.hasCookie(t) {
+		return nil, noTicket()
+	}
+	if t.Origin != "" && t.Origin != q.ownOrigin() {
+		return nil, problemf(http.StatusForbidden, "the ticket was fetched by a page of another origin")
+	}
+	who := Principal(t.Who)
+	return &who, q.holds(&who)
+}
+
+// hasCookie reports whether the request comes from the browser that a ticket is
+// bound to.
+func (q *request) hasCookie(t *pass) bool {
+	c, err := q.r.Cookie(ResumeCookie)
+	return err == nil && t.Cookie != "" && subtle.ConstantTimeCompare([]byte(fingerprint(c.Value)), []byte(t.Cookie)) == 1
+}
+
+// spend spends the ticket that the request came with, now that it will get
+// what it asks for. Of many requests with one ticket one can; the others need
+// the resume cookie.
+func (q *request) spend() error {
+	if q.unspent == "" || q.r.Method == http.MethodHead {
+		return nil
+	}
+	name := q.unspent
+	data, ok, err := q.hub.Store().Take(q.r.Context(), ticketPrefix+name)
+	if err != nil {
+		return hubError(err)
+	}
+	var t pass
+	if !ok { // somebody was faster
+		resume, err := q.getPass(resumePrefix + name)
+		if err == nil && (resume == nil || !q.hasCookie(resume)) {
+			err = noTicket()
+		}
+		return err
+	}
+	if err := json.Unmarshal(data, &t); err != nil {
+		return err
+	}
+	if t.Cookie == "" { // a backend fetched it: this is the first that we see of the browser
+		cookie, err := q.browserCookie()
+		if err != nil {
+			return err
+		}
+		t.Cookie, t.Origin = fingerprint(cookie), q.ownOrigin()
+	}
+	who := Principal(t.Who)
+	return q.put(resumePrefix+name, &t, time.Until(q.resumeUntil(&who)))
+}
