@@ -2,11 +2,16 @@ package push
 
 import "time"
 
-// maxIdem bounds the idempotency keys that a memory broker remembers; above
-// it the oldest is forgotten before its time.
-const maxIdem = 1 << 17
+// maxIdemBytes bounds the idempotency keys that a memory broker remembers, over
+// all topics; above it the oldest is forgotten before its time.
+const maxIdemBytes = 32 << 20
+
+// idemOverhead is about what a key costs next to its bytes and its topic's.
+const idemOverhead = 200
 
 type idemKey struct{ topic, key string }
+
+func (k idemKey) size() int { return idemOverhead + len(k.topic) + len(k.key) }
 
 type idemEntry struct {
 	key   idemKey
@@ -17,11 +22,13 @@ type idemEntry struct {
 type idemMemory struct {
 	ids   map[idemKey]ID
 	order []idemEntry // by time
+	bytes int
 }
 
 // seen returns the ID that stands for a key at a time.
 func (s *idemMemory) seen(k idemKey, now time.Duration) (ID, bool) {
-	for len(s.order) > 0 && (s.order[0].until <= now || len(s.order) > maxIdem) {
+	for len(s.order) > 0 && (s.order[0].until <= now || s.bytes > maxIdemBytes) {
+		s.bytes -= s.order[0].key.size()
 		delete(s.ids, s.order[0].key)
 		s.order[0] = idemEntry{}
 		s.order = s.order[1:]
@@ -35,5 +42,6 @@ func (s *idemMemory) add(k idemKey, id ID, now time.Duration) {
 		s.ids = map[idemKey]ID{}
 	}
 	s.ids[k] = id
+	s.bytes += k.size()
 	s.order = append(s.order, idemEntry{k, now + IdemWindow})
 }

@@ -69,8 +69,40 @@ func (h *Hub) Handle(pattern string, f InboundFunc) {
 // Receive publishes what a client sent, after all inbound handlers have seen
 // it. Transports call it; authorization is theirs.
 func (h *Hub) Receive(ctx context.Context, in *Inbound) (ID, error) {
+	ids, errs := h.ReceiveAll(ctx, in)
+	return ids[0], errs[0]
+}
+
+// ReceiveAll is Receive for many events: those that are not refused are
+// published at once, in their order. Of each it returns the ID or the error.
+func (h *Hub) ReceiveAll(ctx context.Context, ins ...*Inbound) ([]ID, []error) {
+	ids, errs := make([]ID, len(ins)), make([]error, len(ins))
+	var events []Event
+	var index []int // of events in ins
+	for i, in := range ins {
+		if errs[i] = h.admit(ctx, in); errs[i] == nil {
+			events, index = append(events, *in.Event), append(index, i)
+		}
+	}
+	if len(events) == 0 {
+		return ids, errs
+	}
+	got, err := h.append(ctx, events)
+	for n, i := range index {
+		if n < len(got) && !got[n].IsZero() {
+			ids[i] = got[n]
+		} else {
+			errs[i] = err
+		}
+	}
+	return ids, errs
+}
+
+// admit has the inbound handlers look at an event, and checks what they made of
+// it.
+func (h *Hub) admit(ctx context.Context, in *Inbound) error {
 	if err := in.Event.Check(); err != nil {
-		return ID{}, err
+		return err
 	}
 	h.mu.Lock()
 	rules := h.inbound
@@ -81,15 +113,11 @@ func (h *Hub) Receive(ctx context.Context, in *Inbound) (ID, error) {
 			continue
 		}
 		if err := r.f(ctx, in); err != nil {
-			return ID{}, refused(err)
+			return refused(err)
 		}
 	}
 	if in.Event.Topic != topic {
-		return ID{}, fmt.Errorf("push: the inbound handler moved an event from %q to %q: a handler must leave the topic", topic, in.Event.Topic)
+		return fmt.Errorf("push: the inbound handler moved an event from %q to %q: a handler must leave the topic", topic, in.Event.Topic)
 	}
-	ids, err := h.Publish(ctx, *in.Event)
-	if err != nil {
-		return ID{}, err
-	}
-	return ids[0], nil
+	return in.Event.Check()
 }

@@ -29,7 +29,7 @@ func Rules(rules ...Rule) MemoryOption {
 
 // MaxBytes bounds what the broker retains over all topics, in bytes of payload
 // plus about 256 an event. The oldest events go first. Default DefaultMaxBytes;
-// 0 or less: no bound.
+// 0 or less: no bound. Idempotency keys count apart, at most 32 MiB.
 func MaxBytes(n int) MemoryOption { return func(b *Memory) { b.log.maxBytes = n } }
 
 // Memory is a broker in this process's memory. What it acknowledged is gone

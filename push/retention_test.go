@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -182,6 +183,40 @@ func TestEphemeralEventsAreNeitherReplayedNorMissed(t *testing.T) {
 	}
 	if got := history(t, b, "typing/*"); got != nil {
 		t.Errorf("history has %q", got)
+	}
+}
+
+func TestIdempotencyKeysAreBounded(t *testing.T) {
+	h := push.NewHub(push.NewMemory(push.MaxBytes(1 << 20)))
+	defer kill(h)
+	topic, filler := strings.Repeat("t", push.MaxTopicLen), strings.Repeat("k", push.MaxKeyLen-8)
+	publish := func(i int) push.ID {
+		ids, err := h.Publish(t.Context(), push.Event{Topic: topic, Idem: fmt.Sprintf("%08d%s", i, filler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ids[0]
+	}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	const n = 200_000 // of 400 bytes and more each
+	first, last := publish(0), push.ID{}
+	for i := range n {
+		last = publish(1 + i)
+	}
+	if grown := max(heap(), before) - before; grown > 64<<20 {
+		t.Errorf("%d idempotency keys hold %d MiB", n, grown>>20)
+	}
+	if publish(n) != last {
+		t.Error("the newest key is forgotten")
+	}
+	if publish(0) == first {
+		t.Error("the oldest key is remembered: nothing was bounded")
 	}
 }
 

@@ -89,6 +89,18 @@ func ParseAction(b []byte) (*Action, error) {
 	return a, nil
 }
 
+// ParseEvent reads the JSON of a publish action, without its action and ref, as
+// an event that is well formed but not checked further.
+func ParseEvent(b []byte) (push.Event, error) {
+	var f frame
+	if err := json.Unmarshal(b, &f); err != nil {
+		return push.Event{}, describe(err)
+	}
+	var a Action
+	err := f.fillEvent(&a)
+	return a.Event, err
+}
+
 func readRef(raw json.RawMessage) (ref string, err error) {
 	if raw == nil {
 		return "", nil

@@ -38,6 +38,7 @@ func TestDocumentSaysWhatTheServerDoes(t *testing.T) {
 		c.reading("/events?topic=wall&topic=news/*", "&")
 		c.oneEvent()
 		c.publishing()
+		c.batch()
 		c.connections()
 		c.tooMuch()
 		c.complete()
@@ -118,6 +119,17 @@ func (c *checker) publishing() {
 	c.do(http.StatusUnsupportedMediaType, http.MethodPost, path, "x", "Content-Encoding: gzip")
 	c.do(http.StatusRequestEntityTooLarge, http.MethodPost, path, strings.Repeat("x", 2000), "Content-Type: text/plain")
 	c.inFlight("/topics/slow", "1", isJSON, "Idempotency-Key: twice")
+	c.slow(http.MethodPost, path)
+}
+
+func (c *checker) batch() {
+	const path = "/batch"
+	c.do(http.StatusOK, http.MethodPost, path,
+		`{"events":[{"topic":"wall","event":"post","data":{}},{"topic":"wall","encoding":"base64","type":"image/png","data":"/w=="},
+			{"topic":"wall","type":"image/png","data":"x"},{"topic":"a//b","data":1}]}`, isJSON, "Idempotency-Key: many")
+	c.do(http.StatusBadRequest, http.MethodPost, path, `{"events":[]}`, isJSON)
+	c.do(http.StatusUnsupportedMediaType, http.MethodPost, path, `x`, "Content-Type: text/csv")
+	c.do(http.StatusRequestEntityTooLarge, http.MethodPost, path, strings.Repeat(" ", 2<<20), isJSON)
 	c.slow(http.MethodPost, path)
 }
 

@@ -87,16 +87,10 @@ func (c *conn) publish(ctx context.Context, who *Principal, a *ws.Action) (any, 
 	if p := c.h.may(ctx, who, push.ActionPub, e.Topic); p != nil {
 		return nil, p
 	}
-	in := &push.Inbound{Event: &e, Subject: who.Subject, ConnID: c.sub.ID()}
-	key := e.Idem
-	e.Idem = ""
-	var id push.ID
-	var err error
-	if key == "" {
-		id, err = c.h.receive(ctx, in)
-	} else {
-		id, err = c.h.receiveOnce(ctx, c.idemScope(who), key, in)
-	}
+	s := submission{event: e, key: e.Idem}
+	s.event.Idem = ""
+	c.h.submit(ctx, who, c.sub.ID(), c.idemScope(who), &s)
+	id, err := s.result()
 	if err != nil {
 		return nil, err
 	}

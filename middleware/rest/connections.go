@@ -75,6 +75,10 @@ func (q *request) readJSON(v any) *Problem {
 	if p != nil {
 		return p
 	}
+	return parseJSON(body, v)
+}
+
+func parseJSON(body []byte, v any) *Problem {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	err := dec.Decode(v)

@@ -7,6 +7,7 @@
 //
 //	GET, HEAD, POST  /topics/{topic}                    stream, history, one event (?id=); publish
 //	GET, HEAD        /events?topic=a&topic=b/*          the same for many topics and patterns
+//	POST             /batch                             up to 100 events
 //	GET, PATCH       /connections/{cid}/subscriptions   of a live stream
 //	POST             /connections/{cid}/messages        what a WebSocket frame can do
 //	PUT              /connections/{cid}/credentials     fresh credentials for a live stream

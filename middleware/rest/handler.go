@@ -20,7 +20,7 @@ type Handler struct {
 	proxies proxies
 	limits  *limiter
 	conns   connections
-	idem    idemStore
+	idem    idemKeys
 	revoked revocations
 
 	resource ProtectedResource // Auth, if it is one

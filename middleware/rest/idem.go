@@ -1,10 +1,10 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -13,90 +13,122 @@ import (
 	"github.com/dualpush-go/dualpush/push"
 )
 
-// idemStore remembers for push.IdemWindow what requests with an idempotency
-// key were answered, after draft-ietf-httpapi-idempotency-key-header.
-type idemStore struct {
-	mu    sync.Mutex
-	known map[string]*idemAnswer
-	order []*idemAnswer // by time
+// claim is an idempotency key that a request holds while it is being served
+// (draft-ietf-httpapi-idempotency-key-header). It is in the hub's store, so
+// that a retry is recognised on whatever node it arrives, and in the event, so
+// that the log takes it once even if the claim was lost. A nil claim is of a
+// request without a key.
+type claim struct {
+	h     *Handler
+	key   string // in the store
+	print []byte // of what is to be published
 }
 
-type idemAnswer struct {
-	key   string
-	print [sha256.Size]byte // of what was published
-	until time.Time
-	done  bool
-	id    push.ID
+// claimTime is how long a request can hold its key. If its node dies, a retry
+// is in flight for so long; then it goes to the log, which knows the key.
+const claimTime = time.Minute
+
+// claim takes the key of an event for a request, in a scope: whose key it is.
+// If the key was used before for the same event it returns the ID of that.
+func (h *Handler) claim(ctx context.Context, scope, key string, e *push.Event) (*claim, push.ID, error) {
+	if key == "" {
+		return nil, push.ID{}, nil
+	}
+	e.Idem = hash(scope, e.Topic, key)
+	print := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %s", e.Name, e.Key, e.ContentType, e.Data))
+	c := &claim{h, "idem/" + e.Idem, print[:]}
+	for range 3 {
+		added, err := h.hub.Store().Add(ctx, c.key, c.print, claimTime)
+		if err != nil {
+			return nil, push.ID{}, hubError(err)
+		}
+		if added {
+			return c, push.ID{}, nil
+		}
+		value, ok, err := h.hub.Store().Get(ctx, c.key)
+		if err != nil {
+			return nil, push.ID{}, hubError(err)
+		}
+		if ok { // else it was given back between the two
+			id, err := c.answered(value)
+			return nil, id, err
+		}
+	}
+	return nil, push.ID{}, inFlight()
 }
 
-// maxIdem bounds the store; above it the oldest answers are forgotten before
-// their time.
+// answered returns the ID in the value of a key that was used before.
+func (c *claim) answered(value []byte) (push.ID, error) {
+	cursor, ok := bytes.CutPrefix(value, c.print)
+	switch {
+	case !ok:
+		return push.ID{}, problemf(http.StatusUnprocessableEntity, "this Idempotency-Key was used for another event: use a new key for each event")
+	case len(cursor) == 0:
+		return push.ID{}, inFlight()
+	}
+	return push.ParseID(string(cursor))
+}
+
+func inFlight() error {
+	return problemf(http.StatusConflict, "the first request with this Idempotency-Key is still being served").retryAfter(time.Second)
+}
+
+// settle stores the answer; a request that failed may be repeated. The answer
+// stands whether or not that works: the log knows the key, too.
+func (c *claim) settle(ctx context.Context, id push.ID) {
+	if c == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime) // the client may be gone
+	defer cancel()
+	store := c.h.hub.Store()
+	var err error
+	if id.IsZero() {
+		err = store.Delete(ctx, c.key)
+	} else if err = store.Set(ctx, c.key, id.Append(c.print), push.IdemWindow); err == nil {
+		if oldest := c.h.idem.add(c.key); oldest != "" {
+			err = store.Delete(ctx, oldest)
+		}
+	}
+	if err != nil {
+		c.h.cfg.Logger.WarnContext(ctx, "push: the answer to an Idempotency-Key could not be stored", "err", err)
+	}
+}
+
+// storeTime is how long the store may take where no client waits for it.
+const storeTime = 5 * time.Second
+
+// maxIdem bounds how many answers a mount has in the store; above it the oldest
+// is forgotten before its time. The log still takes its event once.
 const maxIdem = 1 << 16
 
-// receiveOnce publishes an event unless its key was used before in the same
-// scope and topic.
-func (h *Handler) receiveOnce(ctx context.Context, scope, key string, in *push.Inbound) (id push.ID, err error) {
-	e := in.Event
-	full := hash(scope, e.Topic, key)
-	a, p := h.idem.begin(full, sha256.Sum256([]byte(fmt.Sprintf("%q %q %q %s", e.Name, e.Key, e.ContentType, e.Data))))
-	if p != nil {
-		return push.ID{}, p
+// idemKeys are the keys whose answers this mount has stored, oldest first.
+type idemKeys struct {
+	mu   sync.Mutex
+	keys []idemKey
+}
+
+type idemKey struct {
+	key   string
+	until time.Time
+}
+
+// add adds a key, and returns one that is to be forgotten.
+func (k *idemKeys) add(key string) (oldest string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	k.keys = append(k.keys, idemKey{key, now.Add(push.IdemWindow)})
+	for now.After(k.keys[0].until) {
+		k.keys = k.keys[1:]
 	}
-	if a.done {
-		return a.id, nil
+	if len(k.keys) > maxIdem {
+		oldest, k.keys = k.keys[0].key, k.keys[1:]
 	}
-	e.Idem = full
-	err = errors.New("rest: an inbound handler panicked")
-	defer func() { h.idem.end(a, id, err) }()
-	id, err = h.receive(ctx, in)
-	return id, err
+	return oldest
 }
 
 func hash(parts ...string) string {
-	sum := sha256.Sum256([]byte(fmt.Sprintf("%q", parts)))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", parts))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-func (s *idemStore) begin(key string, fingerprint [sha256.Size]byte) (idemAnswer, *Problem) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	for len(s.order) > 0 && (now.After(s.order[0].until) || len(s.order) > maxIdem) {
-		if old := s.order[0]; s.known[old.key] == old {
-			delete(s.known, old.key)
-		}
-		s.order[0] = nil
-		s.order = s.order[1:]
-	}
-	switch a := s.known[key]; {
-	case a == nil:
-	case a.print != fingerprint:
-		return *a, problemf(http.StatusUnprocessableEntity, "this Idempotency-Key was used for another event: use a new key for each event")
-	case !a.done:
-		return *a, problemf(http.StatusConflict, "the first request with this Idempotency-Key is still being served").retryAfter(time.Second)
-	default:
-		return *a, nil
-	}
-	a := &idemAnswer{key: key, print: fingerprint, until: now.Add(push.IdemWindow)}
-	if s.known == nil {
-		s.known = map[string]*idemAnswer{}
-	}
-	s.known[key] = a
-	s.order = append(s.order, a)
-	return *a, nil
-}
-
-// end stores an answer. A request that failed may be repeated.
-func (s *idemStore) end(a idemAnswer, id push.ID, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	stored := s.known[a.key]
-	if stored == nil {
-		return
-	}
-	if err != nil {
-		delete(s.known, a.key)
-		return
-	}
-	stored.done, stored.id = true, id
 }

@@ -219,3 +219,67 @@ func TestClientThatLeftMayRepeatItsPublish(t *testing.T) {
 		}
 	})
 }
+
+func TestRetryOnAnotherNodeIsRecognised(t *testing.T) {
+	hub := push.New()
+	entered, leave := make(chan bool), make(chan bool)
+	hub.Handle("slow", func(context.Context, *push.Inbound) error {
+		entered <- true
+		<-leave
+		return nil
+	})
+	a, b := serve(t, rest.Config{Hub: hub, Auth: who}), serve(t, rest.Config{Hub: hub, Auth: who})
+	if first, again := a.published(a.post("/topics/wall", "hi", key, ann)), b.published(b.post("/topics/wall", "hi", key, ann)); first != again {
+		t.Errorf("on the other node the retry became %s, not %s", again, first)
+	}
+	b.expect(http.StatusUnprocessableEntity, b.post("/topics/wall", "ho", key, ann))
+	done := make(chan answer)
+	go func() { done <- a.post("/topics/slow", "hi", key, ann) }()
+	<-entered
+	b.expect(http.StatusConflict, b.post("/topics/slow", "hi", key, ann))
+	close(leave)
+	if first := a.published(<-done); b.published(b.post("/topics/slow", "hi", key, ann)) != first {
+		t.Error("on the other node the retry became another event")
+	}
+}
+
+// withStore is a broker with a store of its own.
+type withStore struct {
+	*push.Memory
+	store push.Store
+}
+
+func (b withStore) Store() push.Store { return b.store }
+
+// silent is a store that a node cannot tell its answers: it died before.
+type silent struct{ push.Store }
+
+func (silent) Set(context.Context, string, []byte, time.Duration) error { return nil }
+
+func TestKeyOfANodeThatDiedIsHeldForAMinute(t *testing.T) {
+	hub := func() rest.Config {
+		return rest.Config{Hub: push.NewHub(withStore{push.NewMemory(), silent{push.NewMemoryStore(0)}})}
+	}
+	inBubble(t, hub, func(t *testing.T, s *site) {
+		first := s.published(s.post("/topics/wall", "hi", key))
+		s.expect(http.StatusConflict, s.post("/topics/wall", "hi", key))
+		time.Sleep(time.Minute)
+		if again := s.published(s.post("/topics/wall", "hi", key)); again != first {
+			t.Errorf("the retry became %s, not %s: the log forgot the key", again, first)
+		}
+	})
+}
+
+// away is a store that cannot be reached.
+type away struct{ push.Store }
+
+func (away) Add(context.Context, string, []byte, time.Duration) (bool, error) { return false, errDown }
+
+func TestStoreThatIsAwayIs503(t *testing.T) {
+	s := serve(t, rest.Config{Hub: push.NewHub(withStore{push.NewMemory(), away{push.NewMemoryStore(0)}})})
+	s.expect(http.StatusServiceUnavailable, s.post("/topics/wall", "hi", key))
+	s.published(s.post("/topics/wall", "hi")) // needs no store
+	if p := s.page("/topics/wall"); len(p.Items) != 1 {
+		t.Errorf("in the log: %v", p.texts())
+	}
+}

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -28,7 +27,13 @@ func (q *request) publish() error {
 	if p != nil {
 		return p
 	}
-	id, err := q.publishOnce(e)
+	key, p := q.idempotencyKey()
+	if p != nil {
+		return p
+	}
+	s, cid := submission{event: *e, key: key}, q.ownConnection()
+	q.submit(q.r.Context(), q.who, cid, q.idemScope(cid), &s)
+	id, err := s.result()
 	if err != nil {
 		return err
 	}
@@ -76,7 +81,6 @@ func (q *request) readEvent(topic string) (*push.Event, *Problem) {
 	return e, nil
 }
 
-// readBody reads a body of bounded size.
 // bodyTime is how long a client may take to send a body that is small.
 const bodyTime = 30 * time.Second
 
@@ -89,9 +93,12 @@ func (q *request) boundBody() {
 	}
 }
 
-func (q *request) readBody() ([]byte, *Problem) {
+// readBody reads a body of the size of a message.
+func (q *request) readBody() ([]byte, *Problem) { return q.readUpTo(q.cfg.MaxMessage) }
+
+func (q *request) readUpTo(most int64) ([]byte, *Problem) {
 	q.boundBody()
-	body, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, q.cfg.MaxMessage))
+	body, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, most))
 	if err == nil {
 		return body, nil
 	}
@@ -106,28 +113,12 @@ func (q *request) readBody() ([]byte, *Problem) {
 	return nil, p
 }
 
-// publishOnce publishes e, or returns the first answer if the request is a
-// repeated one.
-func (q *request) publishOnce(e *push.Event) (push.ID, error) {
-	in := &push.Inbound{Event: e, Subject: q.who.Subject, ConnID: q.ownConnection()}
+func (q *request) idempotencyKey() (string, *Problem) {
 	key := q.r.Header.Get("Idempotency-Key")
-	if key == "" {
-		return q.receive(q.r.Context(), in)
-	}
 	if len(key) > push.MaxKeyLen {
-		return push.ID{}, problemf(http.StatusBadRequest, "Idempotency-Key has %d bytes, at most %d are allowed", len(key), push.MaxKeyLen)
+		return "", problemf(http.StatusBadRequest, "Idempotency-Key has %d bytes, at most %d are allowed", len(key), push.MaxKeyLen)
 	}
-	return q.receiveOnce(q.r.Context(), q.idemScope(in.ConnID), key, in)
-}
-
-// receive publishes what a client sent.
-func (h *Handler) receive(ctx context.Context, in *push.Inbound) (push.ID, error) {
-	topic := in.Event.Topic
-	id, err := h.hub.Receive(ctx, in)
-	if err != nil && in.Event.Topic == topic { // else it is the inbound handler that failed
-		err = hubError(err)
-	}
-	return id, err
+	return key, nil
 }
 
 // ownConnection returns the connection that the request names, if it is its

@@ -20,6 +20,13 @@ func topicResources() []resource {
 				fails:  []int{400, 408, 409, 413, 415, 422},
 			},
 		}},
+		{path: "/batch", ops: []operation{{
+			method: http.MethodPost, serve: (*request).batch, id: "publishMany", does: "Publish up to 100 events, in order; each has a status of its own.",
+			params: []string{"IdempotencyKey", "PushConnection"},
+			takes:  []string{typeJSON + " Batch"},
+			gives:  []answer{{status: 200, says: "What became of each.", bodies: []string{typeJSON + " BatchResult"}}},
+			fails:  []int{400, 408, 413, 415},
+		}}},
 		{path: "/events", streams: true, ops: []operation{{
 			method: http.MethodGet, serve: (*request).getEvents, id: "readTopics",
 			does:   "Read many topics and patterns as one: live, a page of their history or a long poll; by what the request accepts.",
