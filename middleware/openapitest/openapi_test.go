@@ -40,6 +40,7 @@ func TestDocumentSaysWhatTheServerDoes(t *testing.T) {
 		c.publishing()
 		c.batch()
 		c.connections()
+		c.credentials()
 		c.tooMuch()
 		c.complete()
 	})
@@ -160,9 +161,9 @@ func (n never) Read([]byte) (int, error) {
 }
 
 // slow sends a body that does not come.
-func (c *checker) slow(method, path string) {
+func (c *checker) slow(method, path string, headers ...string) {
 	c.Helper()
-	req := c.request(method, path, "", isJSON)
+	req := c.request(method, path, "", append(headers, isJSON)...)
 	req.Body, req.ContentLength = http.NoBody, 10
 	req.Body = struct {
 		never
@@ -220,6 +221,16 @@ func (c *checker) connections() {
 		for _, method := range methods {
 			c.do(http.StatusNotFound, method, path, "")
 		}
+	}
+}
+
+func (c *checker) credentials() {
+	for path, ok := range map[string]string{"/tickets": `{"topics":["wall"],"actions":["sub"]}`, "/revocations": `{"sub":"nobody"}`} {
+		status := map[string]int{"/tickets": http.StatusCreated, "/revocations": http.StatusNoContent}[path]
+		c.do(status, http.MethodPost, path, ok, isJSON, "User: ann")
+		c.do(http.StatusBadRequest, http.MethodPost, path, `{}`, isJSON, "User: ann")
+		c.do(http.StatusRequestEntityTooLarge, http.MethodPost, path, strings.Repeat(" ", 2000), isJSON, "User: ann")
+		c.slow(http.MethodPost, path, "User: ann")
 	}
 }
 

@@ -99,7 +99,7 @@ func (c *conn) publish(ctx context.Context, who *Principal, a *ws.Action) (any, 
 
 func (c *conn) idemScope(who *Principal) string {
 	if who.Subject != "" {
-		return "subject " + who.Subject
+		return "subject " + who.key()
 	}
 	return "connection " + c.sub.ID()
 }

@@ -113,8 +113,5 @@ func (q *request) mayPublish(topic string) *Problem {
 	if p := checkTopic(topic); p != nil {
 		return p
 	}
-	if !q.who.Allows(push.ActionPub, topic) {
-		return problemf(http.StatusForbidden, "publishing to %s is not granted", topic)
-	}
-	return nil
+	return q.may(q.r.Context(), q.who, push.ActionPub, topic)
 }

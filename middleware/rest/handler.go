@@ -122,7 +122,7 @@ func (q *request) serve() error {
 }
 
 // caller returns whom the limits of this request are about.
-func (q *request) caller() caller { return caller{q.who.Subject, addressKey(q.ip)} }
+func (q *request) caller() caller { return caller{q.who.key(), addressKey(q.ip)} }
 
 func (q *request) options(res *resource) error {
 	q.w.Header().Set("Allow", res.allow())

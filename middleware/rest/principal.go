@@ -33,6 +33,15 @@ func (p *Principal) Allows(action push.Action, topic string) bool {
 	return false
 }
 
+// key tells subjects apart, also those of different issuers that have one name.
+// It is empty for an anonymous visitor.
+func (p *Principal) key() string {
+	if p.Subject == "" {
+		return ""
+	}
+	return p.Issuer + " " + p.Subject
+}
+
 // sameAs reports whether both are the same person, or both anonymous.
 func (p *Principal) sameAs(o *Principal) bool { return p.Subject == o.Subject && p.Issuer == o.Issuer }
 

@@ -136,7 +136,7 @@ func (q *request) ownConnection() string {
 func (q *request) idemScope(cid string) string {
 	switch {
 	case q.who.Subject != "":
-		return "subject " + q.who.Subject
+		return "subject " + q.who.key()
 	case cid != "":
 		return "connection " + cid
 	}
