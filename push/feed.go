@@ -18,6 +18,7 @@ type feed struct {
 	readers  int
 	parked   []*attachment // readers that wait for news
 	parkGen  uint64        // attachments of an older generation are not in parked
+	cohorts  []*cohort     // streams that wait together
 }
 
 // attachment is one reader at one feed.
@@ -75,20 +76,33 @@ func (f *feed) unpark(a *attachment) {
 	a.parkGen = 0
 }
 
-// takeParked appends the readers that wait for f to dst. They have seen
-// everything that matches up to head.
-func (f *feed) takeParked(dst []*attachment, head ID) []*attachment {
+// wake wakes the readers that wait for f. They have seen everything that
+// matches up to head.
+func (f *feed) wake(head ID) {
+	f.wakeCohorts(head)
 	if len(f.parked) == 0 {
-		return dst
+		return
 	}
+	var few [8]*shard
+	shards := few[:0]
 	for _, a := range f.parked {
-		a.reader.unpark(head)
+		r := a.reader
+		if st := r.stream.Load(); st == nil {
+			r.unpark(head)
+			r.wake()
+		} else {
+			r.moveTo(head)
+			if !slices.Contains(shards, st.shard) {
+				shards = append(shards, st.shard)
+			}
+		}
 	}
-	dst = append(dst, f.parked...)
+	for _, sh := range shards {
+		sh.wake(f.parked)
+	}
 	clear(f.parked)
 	f.parked = f.parked[:0]
 	f.parkGen++
-	return dst
 }
 
 // topic returns the feed of a topic, made if it is not there.

@@ -106,7 +106,7 @@ func (f *follower) tail(ctx context.Context) error {
 // position read the broker's History until they reach it.
 func (l *log) moveWindow(id ID) {
 	l.mu.Lock()
-	w := l.wakeAll() // they have seen everything up to the old head
+	l.wakeAll() // they have seen everything up to the old head
 	for m := l.all.ring.front(); m != nil; m = l.all.ring.front() {
 		t := l.topics[m.Topic]
 		l.removeOldest(t)
@@ -126,7 +126,6 @@ func (l *log) moveWindow(id ID) {
 	}
 	l.head, l.floor = id, id.Seq
 	l.mu.Unlock()
-	l.wake(w)
 }
 
 // appendTail appends what a broker's Tail delivered. What is not new is
@@ -134,12 +133,13 @@ func (l *log) moveWindow(id ID) {
 // not break the readers'.
 func (l *log) appendTail(events []Event) {
 	l.mu.Lock()
+	now := l.now()
 	for i := range events {
 		if e := &events[i]; e.ID.Epoch == l.head.Epoch && e.ID.Seq > l.head.Seq {
-			l.append(NewMessage(*e))
+			m := NewMessage(*e)
+			m.added = now
+			l.append(m)
 		}
 	}
-	w := l.takeWakes()
 	l.mu.Unlock()
-	l.wake(w)
 }

@@ -2,7 +2,6 @@ package push
 
 import (
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 )
@@ -27,10 +26,9 @@ type log struct {
 	expiry   expiryQueue
 	timer    *time.Timer // for the next expiry
 	closed   error
-	secret   uint64        // of the checks
-	wakes    []*attachment // of appends, until mu is released
-	lists    [][]*Message  // scratch of collect
-	started  time.Time     // monotonic zero of message.added
+	secret   uint64       // of the checks
+	lists    [][]*Message // scratch of collect
+	started  time.Time    // monotonic zero of message.added
 }
 
 func newLog(rule func(string) retention, maxBytes int) *log {
@@ -70,11 +68,10 @@ func (l *log) knows(id ID) bool {
 	return id.Epoch == l.head.Epoch && id.Seq <= l.head.Seq && (id.Check == 0 || id.Check == l.id(id.Seq).Check)
 }
 
-// append adds a message with its ID set, at the head. The caller holds mu and
-// wakes l.wakes after it has released it.
+// append adds a message with its ID and time set, at the head, and wakes who waits for
+// it. The caller holds mu.
 func (l *log) append(m *Message) {
 	t := l.topic(m.Topic)
-	m.added = l.now()
 	m.ephemeral = t.rule.ephemeral
 	head := l.head
 	l.head = m.ID
@@ -82,47 +79,13 @@ func (l *log) append(m *Message) {
 	t.ring.push(m)
 	t.bytes += m.size
 	l.bytes += m.size
-	l.wakes = t.takeParked(l.wakes, head)
-	l.wakes = l.all.takeParked(l.wakes, head)
+	t.wake(head)
+	l.all.wake(head)
 	for _, f := range t.patterns {
 		f.ring.push(m)
-		l.wakes = f.takeParked(l.wakes, head)
+		f.wake(head)
 	}
 	l.trim(t)
-}
-
-// takeWakes returns the readers to wake, once mu is released.
-func (l *log) takeWakes() []*attachment {
-	if len(l.wakes) == 0 {
-		return nil
-	}
-	w := l.wakes
-	l.wakes = nil
-	return w
-}
-
-func (l *log) wake(atts []*attachment) {
-	if len(atts) == 0 {
-		return
-	}
-	var few [8]*shard
-	shards := few[:0]
-	for _, a := range atts {
-		if st := a.reader.stream.Load(); st == nil {
-			a.reader.wake()
-		} else if !slices.Contains(shards, st.shard) {
-			shards = append(shards, st.shard)
-		}
-	}
-	for _, sh := range shards {
-		sh.wake(atts)
-	}
-	clear(atts)
-	l.mu.Lock()
-	if l.wakes == nil { // keep the scratch
-		l.wakes = atts[:0]
-	}
-	l.mu.Unlock()
 }
 
 // shut ends every reader with err.
@@ -136,21 +99,18 @@ func (l *log) shut(err error) {
 	if l.timer != nil {
 		l.timer.Stop()
 	}
-	w := l.wakeAll()
+	l.wakeAll()
 	l.mu.Unlock()
-	l.wake(w)
 }
 
-// wakeAll takes every parked reader.
-func (l *log) wakeAll() []*attachment {
-	w := l.takeWakes()
-	w = l.all.takeParked(w, l.head)
-	w = l.lobby.takeParked(w, l.head)
+// wakeAll wakes every reader that waits.
+func (l *log) wakeAll() {
+	l.all.wake(l.head)
+	l.lobby.wake(l.head)
 	for _, t := range l.topics {
-		w = t.takeParked(w, l.head)
+		t.wake(l.head)
 	}
 	for _, f := range l.patterns {
-		w = f.takeParked(w, l.head)
+		f.wake(l.head)
 	}
-	return w
 }

@@ -3,7 +3,6 @@ package push
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -89,65 +88,44 @@ func (b *Memory) publish(ctx context.Context, events []Event) ([]ID, error) {
 			return nil, fmt.Errorf("%w: event of %d bytes, the log holds %d (MaxBytes)", ErrTooLarge, n, l.maxBytes)
 		}
 	}
-	ms, ids := messages(events)
+	ids := make([]ID, len(events))
+	now := time.Now()
+	if len(events) == 1 { // the usual case
+		m := newMessage(&events[0], now, now.Sub(l.started))
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.closed != nil {
+			return nil, l.closed
+		}
+		ids[0] = b.add(m)
+		return ids, nil
+	}
+	ms := make([]*Message, len(events))
+	for i := range events {
+		ms[i] = newMessage(&events[i], now, now.Sub(l.started))
+	}
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.closed != nil {
-		l.mu.Unlock()
 		return nil, l.closed
 	}
 	for i, m := range ms {
 		ids[i] = b.add(m)
 	}
-	w := l.takeWakes()
-	l.mu.Unlock()
-	l.wake(w)
 	return ids, nil
-}
-
-// messages copies events, so that their publisher may reuse them, and makes
-// room for their IDs. One event, the usual case, takes one allocation for all
-// but its data.
-func messages(events []Event) ([]*Message, []ID) {
-	if len(events) == 1 {
-		one := &struct {
-			Message
-			list [1]*Message
-			ids  [1]ID
-		}{}
-		one.fill(&events[0])
-		one.list[0] = &one.Message
-		return one.list[:], one.ids[:]
-	}
-	ms := make([]*Message, len(events))
-	for i := range events {
-		ms[i] = &Message{}
-		ms[i].fill(&events[i])
-	}
-	return ms, make([]ID, len(events))
-}
-
-func (m *Message) fill(e *Event) {
-	m.Event, m.size = *e, eventSize(e)
-	m.Data = append(make([]byte, 0, len(e.Data)), e.Data...)
-	if e.Meta != nil {
-		m.Meta = maps.Clone(e.Meta)
-	}
-	if m.Time.IsZero() {
-		m.Time = time.Now()
-	}
 }
 
 func (b *Memory) add(m *Message) ID {
 	l := b.log
 	if m.Idem != "" {
-		if id, ok := b.idem.seen(idemKey{m.Topic, m.Idem}, l.now()); ok {
+		if id, ok := b.idem.seen(idemKey{m.Topic, m.Idem}, m.added); ok {
 			return id
 		}
 	}
 	m.ID = l.id(l.head.Seq + 1)
 	l.append(m)
 	if m.Idem != "" {
-		b.idem.add(idemKey{m.Topic, m.Idem}, m.ID, l.now())
+		b.idem.add(idemKey{m.Topic, m.Idem}, m.ID, m.added)
 	}
 	return m.ID
 }

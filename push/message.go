@@ -1,6 +1,7 @@
 package push
 
 import (
+	"maps"
 	"sync/atomic"
 	"time"
 )
@@ -10,6 +11,7 @@ import (
 type Message struct {
 	Event
 	frames    atomic.Pointer[frame]
+	asked     atomic.Bool   // for a wire form
 	added     time.Duration // when, by log.now
 	size      int           // what it counts toward retention, bytes
 	ephemeral bool          // never in history
@@ -38,30 +40,85 @@ func NewEncoding(name string, encode func(dst []byte, e *Event) []byte) *Encodin
 // String returns the encoding's name.
 func (enc *Encoding) String() string { return enc.name }
 
+// newMessage copies an event, so that its publisher may reuse it, together with
+// its data where that is small: then both are one allocation.
+func newMessage(e *Event, now time.Time, added time.Duration) *Message {
+	var m *Message
+	switch n := len(e.Data); {
+	case n <= 64:
+		b := &struct {
+			Message
+			data [64]byte
+		}{}
+		m, b.Data = &b.Message, b.data[:0]
+	case n <= 128:
+		b := &struct {
+			Message
+			data [128]byte
+		}{}
+		m, b.Data = &b.Message, b.data[:0]
+	case n <= 256:
+		b := &struct {
+			Message
+			data [256]byte
+		}{}
+		m, b.Data = &b.Message, b.data[:0]
+	default:
+		m = &Message{}
+	}
+	data := m.Data
+	m.Event, m.size, m.added = *e, eventSize(e), added
+	m.Data = append(data, e.Data...)
+	m.Data = m.Data[:len(m.Data):len(m.Data)]
+	if e.Meta != nil {
+		m.Meta = maps.Clone(e.Meta)
+	}
+	if m.Time.IsZero() {
+		m.Time = now
+	}
+	return m
+}
+
 // NewMessage returns a message for an event that came from elsewhere than a
 // subscription, e.g. from History.
 func NewMessage(e Event) *Message { return &Message{Event: e, size: eventSize(&e)} }
 
-// Encoded returns the wire form of m, which is made at the first call. The
-// bytes are shared and must not be changed. It is safe for concurrent use.
+// AppendTo appends the wire form of m to dst. The form is kept from the second
+// call on, for those that follow. It is safe for concurrent use.
+func (m *Message) AppendTo(dst []byte, enc *Encoding) []byte {
+	if f := m.frame(enc); f != nil {
+		return append(dst, f.data...)
+	}
+	if !m.asked.Swap(true) {
+		return enc.encode(dst, &m.Event)
+	}
+	return append(dst, m.Encoded(enc)...)
+}
+
+// Encoded returns the wire form of m and keeps it. The bytes are shared and
+// must not be changed. It is safe for concurrent use.
 func (m *Message) Encoded(enc *Encoding) []byte {
-	first := m.frames.Load()
-	for f := first; f != nil; f = f.next {
-		if f.enc == enc {
-			return f.data
+	if f := m.frame(enc); f != nil {
+		return f.data
+	}
+	made := &frame{enc: enc, data: enc.encode(nil, &m.Event)}
+	for {
+		made.next = m.frames.Load()
+		if m.frames.CompareAndSwap(made.next, made) {
+			return made.data
+		}
+		if f := m.frame(enc); f != nil {
+			return f.data // somebody else was faster
 		}
 	}
-	made := &frame{enc: enc, data: enc.encode(nil, &m.Event), next: first}
-	for !m.frames.CompareAndSwap(made.next, made) {
-		first = m.frames.Load()
-		for f := first; f != nil; f = f.next {
-			if f.enc == enc {
-				return f.data // somebody else was faster
-			}
-		}
-		made.next = first
+}
+
+func (m *Message) frame(enc *Encoding) *frame {
+	f := m.frames.Load()
+	for f != nil && f.enc != enc {
+		f = f.next
 	}
-	return made.data
+	return f
 }
 
 // eventOverhead is about what a message costs beyond its strings and Data.

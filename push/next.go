@@ -60,6 +60,7 @@ type verdict uint8
 const (
 	doWait verdict = iota
 	doReturn
+	doRest // as doReturn, and there is nothing more: the reader is parked
 	doPage
 )
 
@@ -90,11 +91,18 @@ func (s *Subscription) poll() (b Batch, do verdict, err error) {
 	b.Messages, b.Upto = s.collect()
 	r.pos = b.Upto
 	s.placeGap(&b)
-	if len(b.Messages) > 0 || b.Gap != nil || s.takeBeat() {
+	st, news := r.stream.Load(), len(b.Messages) > 0 || b.Gap != nil || s.takeBeat()
+	if news && (st == nil || b.Upto != l.head) {
 		return s.said(b)
 	}
+	if st == nil || !l.join(st) {
+		r.park()
+	}
+	if news {
+		b, _, _ = s.said(b)
+		return b, doRest, nil
+	}
 	s.release()
-	r.park()
 	return b, doWait, nil
 }
 

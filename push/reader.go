@@ -50,6 +50,7 @@ func (r *reader) park() {
 
 // leave detaches the reader from all feeds.
 func (r *reader) leave() {
+	r.unpark(r.log.head)
 	for _, a := range r.atts {
 		r.log.detach(a)
 	}
@@ -60,6 +61,14 @@ func (r *reader) leave() {
 // unpark gives a caught-up reader its position: that of the head, unless a
 // window is still behind it.
 func (r *reader) unpark(head ID) {
+	if st := r.stream.Load(); st != nil {
+		st.leaveCohort()
+	}
+	r.moveTo(head)
+}
+
+// moveTo is unpark for a reader that is in no cohort.
+func (r *reader) moveTo(head ID) {
 	if r.parked && head.Epoch == r.pos.Epoch && head.Seq > r.pos.Seq {
 		r.pos = head
 	}
@@ -112,7 +121,11 @@ func (r *reader) collect(dst []*Message, limit int) ([]*Message, ID) {
 		return dst, r.newest()
 	}
 	if len(lists) == 1 { // the usual case, without an iterator
-		return r.collectOne(dst, lists[0], limit)
+		dst, whole := appendLive(dst, lists[0], limit, r.born)
+		if !whole {
+			return dst, dst[len(dst)-1].ID
+		}
+		return dst, r.newest()
 	}
 	bytes := 0
 	for m := range merged(lists) {
@@ -128,19 +141,22 @@ func (r *reader) collect(dst []*Message, limit int) ([]*Message, ID) {
 	return dst, r.newest()
 }
 
-func (r *reader) collectOne(dst []*Message, ms []*Message, limit int) ([]*Message, ID) {
+// appendLive appends the messages that are not gone to dst, without ephemeral
+// ones up to born, as long as there are at most limit in it. It reports whether
+// those are all.
+func appendLive(dst, ms []*Message, limit int, born uint64) (_ []*Message, whole bool) {
 	bytes := 0
 	for _, m := range ms {
-		if m.gone || m.ephemeral && m.ID.Seq <= r.born {
+		if m.gone || m.ephemeral && m.ID.Seq <= born {
 			continue
 		}
 		if len(dst) == limit || bytes > maxBatchBytes {
-			return dst, dst[len(dst)-1].ID
+			return dst, false
 		}
 		dst = append(dst, m)
 		bytes += m.size
 	}
-	return dst, r.newest()
+	return dst, true
 }
 
 // wants reports whether an event is after the position at which its topic was

@@ -44,11 +44,19 @@ type shard struct {
 	buf     []byte        // scratch of the goroutine
 }
 
-// group is what one event woke. Groups take turns, so that a topic of one does
-// not wait for a topic of 100,000.
+// group is what one event woke: streams, or a cohort. Groups take turns, so that
+// a topic of one does not wait for a topic of 100,000.
 type group struct {
 	streams []*Stream
 	next    int
+	cohort  *cohort
+}
+
+// job is a stream to be served, and what others left for it.
+type job struct {
+	*Stream
+	inject []byte
+	gone   error
 }
 
 const (
@@ -123,6 +131,15 @@ func (sh *shard) wake(atts []*attachment) {
 	}
 }
 
+func (sh *shard) queueCohort(c *cohort) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	g := sh.newGroup()
+	g.cohort = c
+	sh.groups = append(sh.groups, g)
+	sh.runLocked()
+}
+
 func (sh *shard) newGroup() *group {
 	if n := len(sh.free); n > 0 {
 		g := sh.free[n-1]
@@ -141,42 +158,72 @@ func (sh *shard) runLocked() {
 
 // run serves whatever has news, and ends when nothing has.
 func (sh *shard) run() {
-	var batch [turn]*Stream
+	var batch [turn]job
 	for {
-		todo := sh.take(batch[:0])
-		if len(todo) == 0 {
+		todo, c := sh.take(batch[:0])
+		switch {
+		case c != nil:
+			if sh.serveCohort(c) {
+				sh.queueCohort(c)
+			}
+		case len(todo) == 0:
 			return
 		}
-		for _, st := range todo {
-			sh.serve(st)
+		for i := range todo {
+			sh.serve(&todo[i])
 		}
+		clear(todo)
 	}
 }
 
-// take takes the next streams, off the first group and, if that is small, off
-// those behind it. A group that is not through goes to the back.
-func (sh *shard) take(dst []*Stream) []*Stream {
+// take takes a cohort, or the next streams, off the first group and, if that is
+// small, off those behind it. A group that is not through goes to the back.
+func (sh *shard) take(dst []job) ([]job, *cohort) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.open != nil {
 		sh.groups = append(sh.groups, sh.open)
 		sh.open = nil
 	}
-	for len(dst) < turn && sh.first < len(sh.groups) {
+	var c *cohort
+	for c == nil && len(dst) < turn && sh.first < len(sh.groups) {
 		g := sh.groups[sh.first]
+		if g.cohort != nil && len(dst) > 0 {
+			break
+		}
 		sh.groups[sh.first] = nil
 		sh.first++
-		n := min(turn-len(dst), len(g.streams)-g.next)
-		dst = append(dst, g.streams[g.next:g.next+n]...)
-		if g.next += n; g.next < len(g.streams) {
+		c = g.cohort
+		for g.next < len(g.streams) && len(dst) < turn {
+			dst = g.streams[g.next].takeLocked(dst)
+			g.next++
+		}
+		if g.next < len(g.streams) {
 			sh.groups = append(sh.groups, g)
 			break
 		}
 		sh.freeGroup(g)
 	}
-	for _, st := range dst {
-		st.queued = false
+	sh.closeGap()
+	sh.running = c != nil || len(dst) > 0
+	return dst, c
+}
+
+// takeLocked takes what others left for the stream. A stream that is held or
+// over has nothing to be served.
+func (st *Stream) takeLocked(dst []job) []job {
+	st.queued = false
+	if st.held || st.left {
+		return dst
 	}
+	j := job{st, st.inject, st.gone}
+	st.inject = nil
+	st.makeRoomLocked()
+	return append(dst, j)
+}
+
+// closeGap moves the groups to the front of their slice, now and then.
+func (sh *shard) closeGap() {
 	if sh.first == len(sh.groups) {
 		sh.groups, sh.first = sh.groups[:0], 0
 	} else if sh.first > len(sh.groups)/2 {
@@ -184,13 +231,11 @@ func (sh *shard) take(dst []*Stream) []*Stream {
 		clear(sh.groups[n:])
 		sh.groups, sh.first = sh.groups[:n], 0
 	}
-	sh.running = len(dst) > 0
-	return dst
 }
 
 func (sh *shard) freeGroup(g *group) {
 	clear(g.streams)
-	g.streams, g.next = g.streams[:0], 0
+	g.streams, g.next, g.cohort = g.streams[:0], 0, nil
 	if len(sh.free) < 8 {
 		sh.free = append(sh.free, g)
 	}

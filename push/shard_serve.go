@@ -4,20 +4,17 @@ import "context"
 
 // serve writes what a stream is behind: one batch, so that no stream keeps the
 // others waiting.
-func (sh *shard) serve(st *Stream) {
-	inject, held, gone := sh.look(st)
-	if held {
-		return
-	}
-	if gone != nil {
-		sh.end(st, gone)
+func (sh *shard) serve(j *job) {
+	st := j.Stream
+	if j.gone != nil {
+		sh.end(st, j.gone)
 		return
 	}
 	if !st.opened {
-		if !sh.openStream(st, inject) {
+		if !sh.openStream(st, j.inject) {
 			return
 		}
-	} else if len(inject) > 0 && !sh.put(st, inject) {
+	} else if len(j.inject) > 0 && !sh.put(st, j.inject) {
 		return
 	}
 	b, do, err := st.next()
@@ -27,26 +24,18 @@ func (sh *shard) serve(st *Stream) {
 	case do == doWait:
 	case do == doPage:
 		go st.page(sh.holdForPage(st))
-	case sh.write(st, &b):
+	case !sh.write(st, &b):
+	case do == doRest:
+		st.sub.release()
+	default:
 		sh.again(st)
 	}
-}
-
-// look takes what others left for the stream, unless it is held or over.
-func (sh *shard) look(st *Stream) (inject []byte, held bool, gone error) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if st.held || st.left {
-		return nil, true, nil
-	}
-	inject, st.inject = st.inject, nil
-	st.makeRoomLocked()
-	return inject, false, st.gone
 }
 
 // hold leaves a stream alone until it resumes by itself.
 func (sh *shard) hold(st *Stream) {
 	st.sub.release()
+	st.leave()
 	sh.mu.Lock()
 	st.held = true
 	sh.mu.Unlock()
@@ -122,9 +111,14 @@ func (sh *shard) wait(st *Stream, rest []byte) {
 	go st.finish(rest)
 }
 
-// write writes a batch by as few writes as its size allows. Where the
-// connection is full, only the frame that it took a part of is kept: the
-// reader's position moves back to that frame's event.
+// part is a piece of a batch as it is written: control events, in the first head
+// bytes of buf, and then its messages from one on up to another.
+type part struct {
+	buf            []byte
+	head, from, to int
+}
+
+// write writes a batch by as few writes as its size allows.
 func (sh *shard) write(st *Stream, b *Batch) bool {
 	buf, err := st.frames.AppendBatch(sh.scratch(), st.sub, b)
 	if err != nil {
@@ -132,51 +126,66 @@ func (sh *shard) write(st *Stream, b *Batch) bool {
 		return false
 	}
 	enc := st.frames.Encoding()
-	head, from := len(buf), 0
+	p := part{head: len(buf)}
 	for i, m := range b.Messages {
-		frame := m.Encoded(enc)
-		if len(buf) > 0 && len(buf)+len(frame) > scratch {
-			if !sh.putMessages(st, b, buf, head, from, i) {
-				return false
-			}
-			buf, head, from = buf[:0], 0, i
+		at := len(buf)
+		buf = m.AppendTo(buf, enc)
+		if at == 0 || len(buf) <= scratch {
+			continue
 		}
-		buf = append(buf, frame...)
+		p.buf, p.to = buf[:at], i
+		if !sh.putPart(st, b, p) {
+			return false
+		}
+		buf = buf[:copy(buf, buf[at:])]
+		p.head, p.from = 0, i
 	}
+	sh.keep(buf)
+	p.buf, p.to = buf, len(b.Messages)
+	return sh.putPart(st, b, p)
+}
+
+// keep keeps the scratch, unless it has grown large.
+func (sh *shard) keep(buf []byte) {
 	if cap(buf) <= 2*scratch {
 		sh.buf = buf[:0]
 	}
-	return sh.putMessages(st, b, buf, head, from, len(b.Messages))
 }
 
-// putMessages writes buf, which holds head bytes of control events and then
-// the messages of a batch that start at from and end before to.
-func (sh *shard) putMessages(st *Stream, b *Batch, buf []byte, head, from, to int) bool {
-	n, err := st.conn.TryWrite(buf)
-	if err != nil {
-		sh.end(st, goneBecause(err))
-		return false
-	}
-	if n == len(buf) {
+func (sh *shard) putPart(st *Stream, b *Batch, p part) bool {
+	n, err := st.conn.TryWrite(p.buf)
+	if err == nil && n == len(p.buf) {
 		return true
 	}
-	end, pos := head, b.From // of what is complete once the rest is written
-	if from > 0 {
-		pos = b.Messages[from-1].ID
+	sh.cut(st, b, p, n, err)
+	return false
+}
+
+// cut goes on with a stream whose connection has taken n bytes only, or is
+// lost. Only the frame that it took a part of is kept: the reader's position
+// moves back to that frame's event.
+func (sh *shard) cut(st *Stream, b *Batch, p part, n int, err error) {
+	if err != nil {
+		sh.end(st, goneBecause(err))
+		return
+	}
+	end, pos := p.head, b.From // of what is complete once the rest is written
+	if p.from > 0 {
+		pos = b.Messages[p.from-1].ID
 	}
 	enc := st.frames.Encoding()
-	for i := from; end <= n && i < to; i++ { // at a frame's edge the next one waits: something must
+	for i := p.from; end <= n && i < p.to; i++ { // at a frame's edge the next one waits: something must
 		end += len(b.Messages[i].Encoded(enc))
 		pos = b.Messages[i].ID
 	}
 	st.sub.rewind(pos)
-	sh.wait(st, buf[n:end])
-	return false
+	sh.wait(st, p.buf[n:end])
 }
 
 // end takes a stream off its hub and tells its owner.
 func (sh *shard) end(st *Stream, err error) {
 	st.sub.release()
+	st.leave()
 	sh.remove(st)
 	go st.ended(err)
 }

@@ -50,6 +50,9 @@ type Stream struct {
 	room   chan struct{} // closed when inject is taken or the stream is over; guarded by shard.mu
 	cancel func()        // of a page that is being read; guarded by shard.mu
 
+	cohort *cohort // guarded by both log.mu and shard.mu
+	place  int     // in cohort.members
+
 	// Of the goroutine that serves the stream, or holds it:
 	opened bool
 	paged  *Batch
@@ -161,14 +164,23 @@ func (st *Stream) resume(err error) {
 	sh.mu.Unlock()
 }
 
+// leave is leaveCohort for who holds no lock.
+func (st *Stream) leave() {
+	l := st.sub.reader.log
+	l.mu.Lock()
+	st.leaveCohort()
+	l.mu.Unlock()
+}
+
 // rewind moves the position back to the last event that is or will be written
 // completely.
 func (s *Subscription) rewind(pos ID) {
-	l := s.reader.log
+	r, l := s.reader, s.reader.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if pos.Epoch == s.reader.pos.Epoch && pos.Seq < s.reader.pos.Seq {
-		s.reader.pos = pos
+	r.unpark(l.head)
+	if pos.Epoch == r.pos.Epoch && pos.Seq < r.pos.Seq {
+		r.pos = pos
 	}
 }
 
@@ -177,7 +189,11 @@ func (s *Subscription) silent(now, d time.Duration) bool {
 	l := s.reader.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s.closed || now-s.lastSaid < d {
+	said := s.lastSaid
+	if st := s.reader.stream.Load(); st.cohort != nil {
+		said = max(said, st.cohort.said)
+	}
+	if s.closed || now-said < d {
 		return false
 	}
 	s.beatDue = true

@@ -223,6 +223,9 @@ func (s *Subscription) Position() ID {
 }
 
 func (s *Subscription) positionLocked() ID {
+	if st := s.reader.stream.Load(); st != nil && st.cohort != nil {
+		return st.cohort.positionOf(st, s.reader.log.head)
+	}
 	if r := s.reader; r.parked && !s.verify && r.log.head.Epoch == r.pos.Epoch {
 		return r.newest()
 	}

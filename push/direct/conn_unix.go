@@ -26,7 +26,7 @@ type Conn struct {
 	out []byte
 	n   int
 	err error
-	try func(fd uintptr) bool
+	try func(fd uintptr)
 }
 
 func newConn(tcp *net.TCPConn, timeout time.Duration) (*Conn, error) {
@@ -39,16 +39,14 @@ func newConn(tcp *net.TCPConn, timeout time.Duration) (*Conn, error) {
 	return c, nil
 }
 
-func (c *Conn) tryWrite(fd uintptr) bool {
-	c.n, c.err = syscall.Write(int(fd), c.out)
-	return true
-}
+func (c *Conn) tryWrite(fd uintptr) { c.n, c.err = syscall.Write(int(fd), c.out) }
 
 // TryWrite implements push.Conn. A short write says that the socket is full.
 func (c *Conn) TryWrite(b []byte) (n int, err error) {
 	c.out = b
 	for {
-		if err = c.raw.Write(c.try); err != nil {
+		// Not raw.Write, which asks the poller first: a hub writes one at a time.
+		if err = c.raw.Control(c.try); err != nil {
 			break
 		}
 		if n, err = max(c.n, 0), c.err; !errors.Is(err, syscall.EINTR) {
