@@ -152,7 +152,7 @@ func (c *cohort) gather() bool {
 	if len(c.members) == 0 {
 		return false
 	}
-	if l.closed != nil || c.pos.Epoch != l.head.Epoch || c.pos.Seq > l.head.Seq || c.feed.hole(l.floor) > c.pos.Seq {
+	if l.closed != nil || c.pos.Epoch != l.head.Epoch || c.pos.Seq > l.head.Seq || c.feed.hole(l.floor, c.pos.Seq) > 0 {
 		c.disband()
 		return false
 	}

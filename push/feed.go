@@ -41,18 +41,21 @@ type topicFeed struct {
 	due      time.Duration
 }
 
-// hole returns the newest sequence that may have been removed from the feed, 0
-// if there is none. The floor says nothing about the events that a topic still
-// has: its oldest go first.
-func (f *feed) hole(floor uint64) uint64 {
-	if f.lossy {
+// hole returns the newest sequence after seen that may have been removed from
+// the feed, 0 if there is none. The floor says nothing about the events that a
+// topic still has: its oldest go first.
+func (f *feed) hole(floor, seen uint64) uint64 {
+	to := max(f.sentinel, floor)
+	if to <= seen || f.lossy {
 		return 0
 	}
-	to := max(f.sentinel, floor)
 	if f.whole {
 		if m := f.ring.front(); m != nil {
 			to = min(to, m.ID.Seq-1)
 		}
+	}
+	if to <= seen {
+		return 0
 	}
 	return to
 }

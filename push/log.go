@@ -72,6 +72,7 @@ func (l *log) knows(id ID) bool {
 // it. The caller holds mu.
 func (l *log) append(m *Message) {
 	t := l.topic(m.Topic)
+	m.Topic = t.pattern // the publisher's may be a piece of something large
 	m.ephemeral = t.rule.ephemeral
 	head := l.head
 	l.head = m.ID

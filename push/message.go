@@ -11,9 +11,9 @@ import (
 type Message struct {
 	Event
 	frames    atomic.Pointer[frame]
-	asked     atomic.Bool   // for a wire form
 	added     time.Duration // when, by log.now
 	size      int           // what it counts toward retention, bytes
+	asked     atomic.Bool   // for a wire form
 	ephemeral bool          // never in history
 	gone      bool          // removed from its topic; guarded by log.mu
 }

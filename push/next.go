@@ -98,6 +98,10 @@ func (s *Subscription) poll() (b Batch, do verdict, err error) {
 	if st == nil || !l.join(st) {
 		r.park()
 	}
+	if n := len(b.Messages); n > 0 { // just now, without a look at the clock
+		s.beatDue, s.lastSaid = false, max(s.lastSaid, b.Messages[n-1].added)
+		return b, doRest, nil
+	}
 	if news {
 		b, _, _ = s.said(b)
 		return b, doRest, nil

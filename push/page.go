@@ -85,9 +85,9 @@ func (l *log) matching(topics []string, after, end uint64) (lists [][]*Message, 
 		var list []*Message
 		switch t, f := l.topics[name], l.patterns[name]; {
 		case t != nil:
-			list, hole = t.ring.after(after), max(hole, t.hole(l.floor))
+			list, hole = t.ring.after(after), max(hole, t.hole(l.floor, 0))
 		case f != nil && f.from <= after:
-			list, hole = f.ring.after(after), max(hole, f.hole(l.floor))
+			list, hole = f.ring.after(after), max(hole, f.hole(l.floor, 0))
 		case IsPattern(name):
 			var s uint64
 			list, s = l.gather(name, after)

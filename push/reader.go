@@ -96,7 +96,7 @@ func (r *reader) sizeAfter(add, remove []string) int {
 // whose policy is among policies (0: none).
 func (r *reader) hole(seen uint64, policies ...Policy) (to uint64) {
 	for _, a := range r.atts {
-		if s := a.feed.hole(r.log.floor); s > max(seen, a.since) && slices.Contains(policies, a.policy) {
+		if s := a.feed.hole(r.log.floor, max(seen, a.since)); s > 0 && slices.Contains(policies, a.policy) {
 			to = max(to, s)
 		}
 	}
