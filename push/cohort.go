@@ -22,6 +22,7 @@ type cohort struct {
 	pos    ID            // of the members that were not handed the batch
 	parked bool          // it waits at its feed: pos moves along with the head
 	said   time.Duration // when the last batch was taken, by log.now
+	expiry expiry
 
 	// Guarded by both log.mu and shard.mu, locked in this order:
 	members []*Stream
@@ -33,10 +34,28 @@ type cohort struct {
 	end   ID          // the position after the batch
 }
 
+// expiry is when the credentials of a cohort's members run out, in Unix ns: so
+// that the members are asked only when it is time for one of them.
+type expiry struct {
+	soonest int64 // no member's is earlier; 0: none has any
+	left    int64 // the soonest of those that were asked in this round
+	all     bool  // every member was asked in this round
+}
+
+// expiresToo takes a member's expiry into account.
+func (c *cohort) expiresToo(at int64) { c.expiry.soonest = sooner(c.expiry.soonest, at) }
+
+func sooner(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
 // join parks a stream that has seen everything together with others of its
 // kind, if it can. The caller holds mu.
 func (l *log) join(st *Stream) bool {
-	r := st.sub.reader
+	r := &st.sub.reader
 	if len(r.atts) != 1 || r.pos != l.head {
 		return false
 	}
@@ -55,6 +74,7 @@ func (l *log) join(st *Stream) bool {
 	st.cohort, st.place = c, len(c.members)
 	c.members = append(c.members, st)
 	sh.mu.Unlock()
+	c.expiresToo(st.sub.expires)
 	return true
 }
 
@@ -184,6 +204,9 @@ func (c *cohort) endRound() {
 	if c.handed > 0 {
 		c.pos, c.handed = c.upto, 0
 	}
+	if c.expiry.all {
+		c.expiry = expiry{soonest: c.expiry.left}
+	}
 }
 
 func (c *cohort) endBatch() {
@@ -215,6 +238,7 @@ func (c *cohort) rest(head ID) {
 		home.members = append(home.members, st)
 	}
 	home.said = max(home.said, c.said)
+	home.expiresToo(c.expiry.soonest)
 	c.members = nil
 }
 
@@ -266,7 +290,8 @@ func (c *cohort) frames(buf []byte) []byte {
 }
 
 // hand takes the next members that the batch is for, and reports whether they
-// are the last. Those that need something of their own are queued, and leave.
+// are the last. Those that need something of their own are queued, and leave, as
+// do those whose credentials have run out.
 func (c *cohort) hand(dst []*Stream) (todo []*Stream, over bool) {
 	sh := c.shard
 	sh.log.mu.Lock()
@@ -274,8 +299,24 @@ func (c *cohort) hand(dst []*Stream) (todo []*Stream, over bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	c.upto = c.end
+	now := int64(0)
+	if c.expiry.soonest != 0 {
+		if now = time.Now().UnixNano(); now < c.expiry.soonest {
+			now = 0
+		}
+	}
+	if c.handed == 0 {
+		c.expiry.left, c.expiry.all = 0, now != 0
+	}
 	for len(dst) < turn && c.handed < len(c.members) {
 		st := c.members[c.handed]
+		if now != 0 {
+			if at := st.sub.expires; at != 0 && now >= at {
+				sh.queueLocked(st) // it will be told
+			} else {
+				c.expiry.left = sooner(c.expiry.left, at)
+			}
+		}
 		if st.queued {
 			c.release(st)
 			continue

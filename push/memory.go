@@ -133,7 +133,8 @@ func (b *Memory) add(m *Message) ID {
 // Tail implements Broker.
 func (b *Memory) Tail(ctx context.Context, after ID, deliver func([]Event) error) error {
 	l := b.log
-	r := newReader(l)
+	r := &reader{log: l}
+	r.listen()
 	var backlog []*Message // what a tail from the oldest event is sure of
 	l.mu.Lock()
 	switch {

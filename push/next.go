@@ -66,16 +66,20 @@ const (
 
 // poll takes what there is without waiting, or parks the reader.
 func (s *Subscription) poll() (b Batch, do verdict, err error) {
-	r, l := s.reader, s.reader.log
+	r, l := &s.reader, s.reader.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	st := r.stream.Load()
+	if st == nil {
+		r.listen()
+	}
 	if err := s.endLocked(); err != nil {
 		return b, doReturn, err
 	}
 	r.unpark(l.head)
 	b.From = r.pos
 	if s.controls != nil {
-		b.Controls, s.controls, b.Upto = s.controls, nil, r.pos
+		b.Controls, s.controls, b.Upto = *s.controls, nil, r.pos
 		return s.said(b)
 	}
 	if s.hub.memory == nil && s.needsBroker() {
@@ -91,7 +95,7 @@ func (s *Subscription) poll() (b Batch, do verdict, err error) {
 	b.Messages, b.Upto = s.collect()
 	r.pos = b.Upto
 	s.placeGap(&b)
-	st, news := r.stream.Load(), len(b.Messages) > 0 || b.Gap != nil || s.takeBeat()
+	news := len(b.Messages) > 0 || b.Gap != nil || s.takeBeat()
 	if news && (st == nil || b.Upto != l.head) {
 		return s.said(b)
 	}
@@ -118,14 +122,14 @@ func (s *Subscription) said(b Batch) (Batch, verdict, error) {
 
 // needsBroker reports whether the window cannot serve the reader.
 func (s *Subscription) needsBroker() bool {
-	r := s.reader
+	r := &s.reader
 	return s.verify || r.pos.Epoch != r.log.head.Epoch || r.hole(r.pos.Seq, Tell, Latest, Disconnect) > 0
 }
 
 // tellHole announces, with the memory broker's own evidence, what the reader
 // cannot have any more.
 func (s *Subscription) tellHole(b *Batch) error {
-	r, l := s.reader, s.reader.log
+	r, l := &s.reader, s.reader.log
 	seen := max(r.pos.Seq, r.told)
 	switch {
 	case s.hub.memory == nil:
@@ -180,7 +184,7 @@ func (s *Subscription) reason(to uint64) Reason {
 // collect reads the feeds after the position, conflated where the policy is
 // Latest.
 func (s *Subscription) collect() ([]*Message, ID) {
-	r := s.reader
+	r := &s.reader
 	idle := true
 	latest := false
 	for _, a := range r.atts {
@@ -234,7 +238,7 @@ func (s *Subscription) isLatest(topic string) bool {
 // are not the reader's: it waits and tries again. The verdict is doReturn,
 // doWait (for a while: there was nothing) or doPage (poll again at once).
 func (s *Subscription) page(ctx context.Context) (b Batch, do verdict, err error) {
-	r, l := s.reader, s.reader.log
+	r, l := &s.reader, s.reader.log
 	l.mu.Lock()
 	q := Query{Topics: s.topicsLocked(), After: r.pos, Limit: maxBatch}
 	unknown := s.verify && r.pos.IsZero()
@@ -292,7 +296,7 @@ func (s *Subscription) conflatePage(ms []*Message) []*Message {
 }
 
 func (s *Subscription) tellPageGap(b *Batch, gap *Gap) error {
-	r := s.reader
+	r := &s.reader
 	if gap == nil {
 		return nil
 	}

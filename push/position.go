@@ -15,7 +15,7 @@ func (s *Subscription) start(ctx context.Context, topics []string, from Start) e
 			return err
 		}
 	}
-	r, l := s.reader, s.reader.log
+	r, l := &s.reader, s.reader.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed != nil {
@@ -49,7 +49,7 @@ func (s *Subscription) start(ctx context.Context, topics []string, from Start) e
 
 // attach has the reader follow topics from its position on.
 func (s *Subscription) attach(topics []string) {
-	r, l := s.reader, s.reader.log
+	r, l := &s.reader, s.reader.log
 	after := r.pos.Seq
 	if s.verify || r.pos.Epoch != l.head.Epoch {
 		after = 0 // the broker will say where it goes on
@@ -100,7 +100,7 @@ func (s *Subscription) Update(add, remove []string, reason string) (ID, error) {
 	if err != nil {
 		return ID{}, err
 	}
-	r, l := s.reader, s.reader.log
+	r, l := &s.reader, s.reader.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s.closed {
@@ -130,7 +130,7 @@ func (s *Subscription) Update(add, remove []string, reason string) (ID, error) {
 // back (a stream's does when its connection is full). A position that the log
 // does not know yet marks nothing.
 func (s *Subscription) startHere(atts []*attachment) {
-	r := s.reader
+	r := &s.reader
 	if s.verify || r.pos.Epoch != r.log.head.Epoch {
 		return
 	}

@@ -13,18 +13,20 @@ type reader struct {
 	pos    ID            // everything that matches up to here was handed out
 	told   uint64        // holes up to here were announced
 	born   uint64        // the head when the reader came: ephemeral events up to here are not for it
-	lobby  attachment    // parked at while there are no topics
+	lobby  *attachment   // parked at while there are no topics
 	parked bool          // caught up: pos moves along with the head by itself
-	news   chan struct{} // of capacity 1
+	news   chan struct{} // of capacity 1; nil while nobody waits for it
 	stream atomic.Pointer[Stream]
 }
 
-func newReader(l *log) *reader {
-	r := &reader{log: l, news: make(chan struct{}, 1)}
-	r.lobby = attachment{feed: &l.lobby, reader: r}
-	return r
+// listen makes news wait for the reader, as long as nobody looks.
+func (r *reader) listen() {
+	if r.news == nil {
+		r.news = make(chan struct{}, 1)
+	}
 }
 
+// wake has whoever reads look again. The caller holds log.mu.
 func (r *reader) wake() {
 	if st := r.stream.Load(); st != nil {
 		st.shard.again(st)
@@ -44,7 +46,10 @@ func (r *reader) park() {
 		a.feed.park(a)
 	}
 	if len(r.atts) == 0 {
-		r.log.lobby.park(&r.lobby)
+		if r.lobby == nil {
+			r.lobby = &attachment{feed: &r.log.lobby, reader: r}
+		}
+		r.log.lobby.park(r.lobby)
 	}
 }
 
@@ -55,7 +60,9 @@ func (r *reader) leave() {
 		r.log.detach(a)
 	}
 	r.atts = nil
-	r.log.lobby.unpark(&r.lobby)
+	if r.lobby != nil {
+		r.log.lobby.unpark(r.lobby)
+	}
 }
 
 // unpark gives a caught-up reader its position: that of the head, unless a

@@ -57,6 +57,7 @@ type job struct {
 	*Stream
 	inject []byte
 	gone   error
+	paged  bool
 }
 
 const (
@@ -80,7 +81,7 @@ func (sh *shard) remove(st *Stream) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	st.left = true
-	st.makeRoomLocked()
+	st.mail.makeRoom()
 	last := len(sh.streams) - 1
 	sh.streams[st.at] = sh.streams[last]
 	sh.streams[st.at].at = st.at
@@ -216,9 +217,12 @@ func (st *Stream) takeLocked(dst []job) []job {
 	if st.held || st.left {
 		return dst
 	}
-	j := job{st, st.inject, st.gone}
-	st.inject = nil
-	st.makeRoomLocked()
+	j := job{Stream: st}
+	if in := st.mail; in != nil {
+		j.inject, j.gone, j.paged = in.inject, in.gone, in.paged != nil
+		in.inject = nil
+		in.makeRoom()
+	}
 	return append(dst, j)
 }
 

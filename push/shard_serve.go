@@ -17,7 +17,7 @@ func (sh *shard) serve(j *job) {
 	} else if len(j.inject) > 0 && !sh.put(st, j.inject) {
 		return
 	}
-	b, do, err := st.next()
+	b, do, err := j.next()
 	switch {
 	case err != nil:
 		sh.end(st, err)
@@ -48,8 +48,9 @@ func (sh *shard) holdForPage(st *Stream) context.Context {
 	st.sub.release()
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	st.held, st.cancel = true, cancel
-	if st.gone != nil {
+	in := st.mailLocked()
+	st.held, in.cancel = true, cancel
+	if in.gone != nil {
 		cancel()
 	}
 	return ctx
@@ -80,13 +81,15 @@ func (sh *shard) scratch() []byte {
 }
 
 // next returns what is to be written, without waiting.
-func (st *Stream) next() (Batch, verdict, error) {
-	if st.paged == nil {
-		return st.sub.poll()
+func (j *job) next() (Batch, verdict, error) {
+	if !j.paged {
+		return j.sub.poll()
 	}
-	b := *st.paged
-	st.paged = nil
-	return b, doReturn, st.sub.ending()
+	j.shard.mu.Lock()
+	b := j.mail.paged
+	j.mail.paged = nil
+	j.shard.mu.Unlock()
+	return *b, doReturn, j.sub.ending()
 }
 
 // put writes b, which is then complete sooner or later. It reports false if

@@ -40,22 +40,35 @@ type Stream struct {
 	frames Frames
 	ended  func(error)
 	shard  *shard
-	at     int // index in shard.streams; guarded by shard.mu
 
-	queued bool          // in the shard's queue, or not started; guarded by shard.mu
-	inject []byte        // control bytes of the transport; guarded by shard.mu
-	gone   error         // why the stream is to end; guarded by shard.mu
-	held   bool          // waits for its own connection, or for a page; guarded by shard.mu
-	left   bool          // the stream is over; guarded by shard.mu
-	room   chan struct{} // closed when inject is taken or the stream is over; guarded by shard.mu
-	cancel func()        // of a page that is being read; guarded by shard.mu
+	// Guarded by shard.mu:
+	at     int   // index in shard.streams
+	mail   *mail // what others left for it; nil while they never did
+	queued bool  // in the shard's queue, or not started
+	held   bool  // waits for its own connection, or for a page
+	left   bool  // the stream is over
+
+	opened bool // of the goroutine that serves the stream
 
 	cohort *cohort // guarded by both log.mu and shard.mu
 	place  int     // in cohort.members
+}
 
-	// Of the goroutine that serves the stream, or holds it:
-	opened bool
-	paged  *Batch
+// mail is what others leave for a stream, and what they wait for. Most streams
+// never have any. It is guarded by shard.mu.
+type mail struct {
+	inject []byte        // control bytes of the transport
+	gone   error         // why the stream is to end
+	room   chan struct{} // closed when inject is taken or the stream is over
+	cancel func()        // of a page that is being read
+	paged  *Batch        // a page that was read, for the goroutine that serves the stream
+}
+
+func (st *Stream) mailLocked() *mail {
+	if st.mail == nil {
+		st.mail = &mail{}
+	}
+	return st.mail
 }
 
 // NewStream prepares the subscription to be written to a connection by the hub.
@@ -91,14 +104,15 @@ func (st *Stream) Inject(b []byte, wait bool) bool {
 	sh := st.shard
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for len(st.inject) > 0 && len(st.inject)+len(b) > maxInject {
+	in := st.mailLocked()
+	for len(in.inject) > 0 && len(in.inject)+len(b) > maxInject {
 		if !wait || st.left {
 			return false
 		}
-		if st.room == nil {
-			st.room = make(chan struct{})
+		if in.room == nil {
+			in.room = make(chan struct{})
 		}
-		room := st.room
+		room := in.room
 		sh.mu.Unlock()
 		<-room
 		sh.mu.Lock()
@@ -106,7 +120,7 @@ func (st *Stream) Inject(b []byte, wait bool) bool {
 	if st.left {
 		return false
 	}
-	st.inject = append(st.inject, b...)
+	in.inject = append(in.inject, b...)
 	sh.queueLocked(st)
 	return true
 }
@@ -115,11 +129,12 @@ func (st *Stream) Inject(b []byte, wait bool) bool {
 func (st *Stream) Gone(err error) {
 	sh := st.shard
 	sh.mu.Lock()
-	if st.gone == nil {
-		st.gone = goneBecause(err)
+	in := st.mailLocked()
+	if in.gone == nil {
+		in.gone = goneBecause(err)
 	}
-	if st.cancel != nil {
-		st.cancel()
+	if in.cancel != nil {
+		in.cancel()
 	}
 	sh.queueLocked(st)
 	sh.mu.Unlock()
@@ -135,9 +150,10 @@ func (st *Stream) page(ctx context.Context) {
 	case do == doWait:
 		pause(ctx, nil, pagePause)
 	case do == doReturn:
-		st.paged = &b
+		st.resume(nil, &b)
+		return
 	}
-	st.resume(err)
+	st.resume(err, nil)
 }
 
 // finish writes the rest of a frame, for which it waits.
@@ -146,22 +162,25 @@ func (st *Stream) finish(rest []byte) {
 	if err != nil {
 		err = goneBecause(err)
 	}
-	st.resume(err)
+	st.resume(err, nil)
 }
 
-func (st *Stream) resume(err error) {
+func (st *Stream) resume(err error, paged *Batch) {
 	sh := st.shard
 	sh.mu.Lock()
+	defer sh.mu.Unlock()
 	st.held = false
-	if st.cancel != nil {
-		st.cancel()
-		st.cancel = nil
+	if in := st.mail; in != nil && in.cancel != nil {
+		in.cancel()
+		in.cancel = nil
 	}
-	if err != nil && st.gone == nil {
-		st.gone = err
+	if in := st.mailLocked(); err != nil && in.gone == nil {
+		in.gone = err
+	}
+	if paged != nil {
+		st.mail.paged = paged
 	}
 	sh.queueLocked(st)
-	sh.mu.Unlock()
 }
 
 // leave is leaveCohort for who holds no lock.
@@ -175,7 +194,7 @@ func (st *Stream) leave() {
 // rewind moves the position back to the last event that is or will be written
 // completely.
 func (s *Subscription) rewind(pos ID) {
-	r, l := s.reader, s.reader.log
+	r, l := &s.reader, s.reader.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r.unpark(l.head)
@@ -208,9 +227,9 @@ func (s *Subscription) ending() error {
 	return s.endLocked()
 }
 
-func (st *Stream) makeRoomLocked() {
-	if st.room != nil {
-		close(st.room)
-		st.room = nil
+func (in *mail) makeRoom() {
+	if in != nil && in.room != nil {
+		close(in.room)
+		in.room = nil
 	}
 }

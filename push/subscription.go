@@ -19,7 +19,7 @@ const MaxSubscriptionTopics = 1000
 // Next; all other methods are safe for concurrent use.
 type Subscription struct {
 	hub     *Hub
-	reader  *reader // with it everything below is guarded by log.mu, but for buf and ctx
+	reader  reader // with it everything below is guarded by log.mu, but for buf and ctx
 	id      string
 	subject string
 
@@ -28,8 +28,8 @@ type Subscription struct {
 	beatDue   bool
 	lastSaid  time.Duration // when Next last returned, by log.now
 
-	controls []Control
-	expires  int64 // Unix ns: from then on nothing is handed out; 0: never
+	controls *[]Control // nil if there are none
+	expires  int64      // Unix ns: from then on nothing is handed out; 0: never
 	internal bool
 	end      *CloseError
 	closed   bool
@@ -102,7 +102,7 @@ func (h *Hub) Subscribe(ctx context.Context, topics []string, from Start, opts .
 	if err != nil {
 		return nil, err
 	}
-	s := &Subscription{hub: h, reader: newReader(h.log)}
+	s := &Subscription{hub: h, reader: reader{log: h.log}}
 	for _, o := range opts {
 		o(s)
 	}
@@ -175,6 +175,9 @@ func (s *Subscription) SetExpiry(t time.Time) {
 	s.reader.log.mu.Lock()
 	defer s.reader.log.mu.Unlock()
 	s.setExpiry(t)
+	if st := s.reader.stream.Load(); st != nil && st.cohort != nil {
+		st.cohort.expiresToo(s.expires)
+	}
 }
 
 func (s *Subscription) setExpiry(t time.Time) {
@@ -226,7 +229,7 @@ func (s *Subscription) positionLocked() ID {
 	if st := s.reader.stream.Load(); st != nil && st.cohort != nil {
 		return st.cohort.positionOf(st, s.reader.log.head)
 	}
-	if r := s.reader; r.parked && !s.verify && r.log.head.Epoch == r.pos.Epoch {
+	if r := &s.reader; r.parked && !s.verify && r.log.head.Epoch == r.pos.Epoch {
 		return r.newest()
 	}
 	return s.reader.pos
@@ -237,13 +240,15 @@ func (s *Subscription) positionLocked() ID {
 func (s *Subscription) Notify(c Control) {
 	s.reader.log.mu.Lock()
 	s.notifyLocked(c)
-	s.reader.log.mu.Unlock()
 	s.reader.wake()
+	s.reader.log.mu.Unlock()
 }
 
 func (s *Subscription) notifyLocked(c Control) {
-	s.controls = slices.DeleteFunc(s.controls, func(old Control) bool { return old.Name == c.Name })
-	s.controls = append(s.controls, c)
+	if s.controls == nil {
+		s.controls = new([]Control)
+	}
+	*s.controls = append(slices.DeleteFunc(*s.controls, func(old Control) bool { return old.Name == c.Name }), c)
 }
 
 // Disconnect makes Next return why, at once.
@@ -252,8 +257,8 @@ func (s *Subscription) Disconnect(why *CloseError) {
 	if s.end == nil {
 		s.end = why
 	}
-	s.reader.log.mu.Unlock()
 	s.reader.wake()
+	s.reader.log.mu.Unlock()
 }
 
 // Close frees the subscription. Closing again does nothing.

@@ -21,6 +21,16 @@ const (
 
 var _ wire.Framer = FormatRaw
 
+// framed are the formats as streams that the hub writes have them.
+var framed = [...]*wire.Frames{FormatRaw: {Framer: FormatRaw}, FormatEnvelope: {Framer: FormatEnvelope}, FormatNDJSON: {Framer: FormatNDJSON}}
+
+func (f Format) frames() *wire.Frames {
+	if int(f) < len(framed) {
+		return framed[f]
+	}
+	return &wire.Frames{Framer: f}
+}
+
 // String returns the format's name.
 func (f Format) String() string {
 	switch f {

@@ -69,7 +69,7 @@ func hijack(w http.ResponseWriter, o *Options) (net.Conn, error) {
 
 func (o *Options) stream(c *direct.Conn, sub *push.Subscription, ended func(error)) {
 	format := o.Format
-	st := sub.NewStream(c, wire.Frames{Framer: format}, func(err error) {
+	st := sub.NewStream(c, format.frames(), func(err error) {
 		if end := wire.Ending(err); end != nil {
 			b, _ := format.AppendControl(nil, sub.Position(), wire.Close, wire.NewCloseData(end))
 			_, _ = c.Write(b) // the stream ends in any case

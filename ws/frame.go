@@ -125,3 +125,13 @@ var (
 	_ wire.Framer = envelopes{}
 	_ wire.Framer = plain{}
 )
+
+// The forms as streams that the hub writes have them.
+var envelopeStream, plainStream = &wire.Frames{Framer: envelopes{}}, &wire.Frames{Framer: plain{}}
+
+func (s *session) frames() *wire.Frames {
+	if s.plain {
+		return plainStream
+	}
+	return envelopeStream
+}

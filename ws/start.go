@@ -28,7 +28,7 @@ func Start(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts 
 		ended(s.run(r.Context()))
 		return nil
 	}
-	st := sub.NewStream(written{d, s.conn}, wire.Frames{Framer: s.framer}, func(err error) {
+	st := sub.NewStream(written{d, s.conn}, s.frames(), func(err error) {
 		s.conn.stream.Store(nil)
 		if end := wire.Ending(err); end != nil {
 			s.tell(end)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -21,46 +22,42 @@ type Conn struct {
 	timeout time.Duration
 	gone    func(error)
 	watched uint64
-
-	// Of TryWrite, so that it allocates nothing:
-	out []byte
-	n   int
-	err error
-	try func(fd uintptr)
 }
 
 func newConn(tcp *net.TCPConn, timeout time.Duration) (*Conn, error) {
 	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	c := &Conn{TCPConn: tcp, raw: raw, timeout: timeout}
-	c.try = c.tryWrite
-	return c, nil
+	return &Conn{TCPConn: tcp, raw: raw, timeout: timeout}, err
 }
 
-func (c *Conn) tryWrite(fd uintptr) { c.n, c.err = syscall.Write(int(fd), c.out) }
+// attempt is what one TryWrite needs, which is nothing that a connection would
+// have to keep while it is idle.
+type attempt struct {
+	b   []byte
+	n   int
+	err error
+	do  func(fd uintptr)
+}
+
+var attempts = sync.Pool{New: func() any {
+	a := new(attempt)
+	a.do = func(fd uintptr) { a.n, a.err = syscall.Write(int(fd), a.b) }
+	return a
+}}
 
 // TryWrite implements push.Conn. A short write says that the socket is full.
 func (c *Conn) TryWrite(b []byte) (n int, err error) {
-	c.out = b
-	for {
-		// Not raw.Write, which asks the poller first: a hub writes one at a time.
-		if err = c.raw.Control(c.try); err != nil {
-			break
-		}
-		if n, err = max(c.n, 0), c.err; !errors.Is(err, syscall.EINTR) {
-			break
-		}
+	a := attempts.Get().(*attempt)
+	a.b = b
+	for again := true; again; again = err == nil && a.err != nil && errors.Is(a.err, syscall.EINTR) {
+		err = c.raw.Control(a.do) // not raw.Write, which asks the poller first: a hub writes one at a time
 	}
-	c.out = nil
-	switch {
-	case errors.Is(err, syscall.EAGAIN):
-		return 0, nil
-	case err != nil:
-		return n, os.NewSyscallError("write", err)
+	n = max(a.n, 0)
+	if a.err != nil && !errors.Is(a.err, syscall.EAGAIN) {
+		err = os.NewSyscallError("write", a.err)
 	}
-	return n, nil
+	a.b, a.n, a.err = nil, 0, nil
+	attempts.Put(a)
+	return n, err
 }
 
 // piece is how much is written under one deadline, in bytes.
