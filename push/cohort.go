@@ -299,23 +299,14 @@ func (c *cohort) hand(dst []*Stream) (todo []*Stream, over bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	c.upto = c.end
-	now := int64(0)
-	if c.expiry.soonest != 0 {
-		if now = time.Now().UnixNano(); now < c.expiry.soonest {
-			now = 0
-		}
-	}
+	now := c.due()
 	if c.handed == 0 {
 		c.expiry.left, c.expiry.all = 0, now != 0
 	}
 	for len(dst) < turn && c.handed < len(c.members) {
 		st := c.members[c.handed]
-		if now != 0 {
-			if at := st.sub.expires; at != 0 && now >= at {
-				sh.queueLocked(st) // it will be told
-			} else {
-				c.expiry.left = sooner(c.expiry.left, at)
-			}
+		if now != 0 && c.expired(st, now) {
+			sh.queueLocked(st) // it will be told
 		}
 		if st.queued {
 			c.release(st)
@@ -325,4 +316,24 @@ func (c *cohort) hand(dst []*Stream) (todo []*Stream, over bool) {
 		dst = append(dst, st)
 	}
 	return dst, c.handed == len(c.members)
+}
+
+// due returns the time if the credentials of some member have run out, else 0.
+func (c *cohort) due() int64 {
+	if c.expiry.soonest == 0 {
+		return 0
+	}
+	if now := time.Now().UnixNano(); now >= c.expiry.soonest {
+		return now
+	}
+	return 0
+}
+
+func (c *cohort) expired(st *Stream, now int64) bool {
+	at := st.sub.expires
+	if at != 0 && now >= at {
+		return true
+	}
+	c.expiry.left = sooner(c.expiry.left, at)
+	return false
 }
