@@ -61,3 +61,22 @@ func ExampleLive() {
 	// {"order":"42","state":"new"}
 	// true
 }
+
+func ExampleOIDC() {
+	hub, e := push.New(), echo.New()
+	auth := middleware.OIDC(middleware.OIDCConfig{
+		Issuer:   "https://id.example.com",
+		Audience: "https://api.example.com/push",
+		Scopes:   middleware.ScopeMap{"chat.read": {push.Sub("chat/**")}, "chat.write": {push.Pub("chat/**")}},
+	})
+	middleware.Mount(e.Group("/push"), hub, middleware.Config{
+		Auth: auth, PublicURL: "https://api.example.com", Origins: []string{"https://app.example.com"},
+	}).WellKnown(e)
+
+	r := httptest.NewRequest(http.MethodGet, "https://api.example.com/push/topics/chat/1", http.NoBody)
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	// Output:
+	// 401 Bearer resource_metadata="https://api.example.com/.well-known/oauth-protected-resource/push"
+}
