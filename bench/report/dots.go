@@ -60,13 +60,13 @@ func drawDeliveries(w io.Writer, set *results.Set) error {
 	d := &drawing{width: 760, height: top + rowHeight*float64(len(servers)) + bottom}
 	x := scale{from: 260, to: 712, log: true}
 	x.low, x.high = span(servers)
-	d.text(8, 20, "title", "Deliveries per second of one core")
-	d.text(8, 38, "small", "1000 subscribers of one topic, 128 bytes; log scale; server CPU, the kernel's work for TCP included")
+	d.textf(8, 20, "title", "Deliveries per second of one core")
+	d.textf(8, 38, "small", "1000 subscribers of one topic, 128 bytes; log scale; server CPU, the kernel's work for TCP included")
 	legend(d)
 	foot := d.height - bottom
 	for _, v := range x.ticks() {
 		d.line(x.at(v), top-6, x.at(v), foot, "grid")
-		d.text(x.at(v), foot+14, "small mid", "%s", tick(v))
+		d.textf(x.at(v), foot+14, "small mid", "%s", tick(v))
 	}
 	lossy := false
 	for i, s := range servers {
@@ -74,7 +74,7 @@ func drawDeliveries(w io.Writer, set *results.Set) error {
 		lossy = lossy || s.lost
 	}
 	if lossy {
-		d.text(8, foot+14, "small", "† lost events")
+		d.textf(8, foot+14, "small", "† lost events")
 	}
 	return d.writeTo(w, "Deliveries per second of one core, by server")
 }
@@ -97,13 +97,13 @@ func legend(d *drawing) {
 	x := 8.0
 	for _, l := range []struct{ class, text string }{{"c0", "dualpush"}, {"c3", "floors: what the machine can do"}, {"c1", "peers"}} {
 		d.dot(x+5, 54, 4, l.class)
-		d.text(x+14, 58, "", "%s", l.text)
+		d.textf(x+14, 58, "", "%s", l.text)
 		x += 32 + 6.2*float64(len(l.text))
 	}
 	d.dot(x+25, 54, 4, "c3")
-	d.text(x+34, 58, "", "bursts of 100")
+	d.textf(x+34, 58, "", "bursts of 100")
 	d.dot(x+137, 54, 4, "c3 ring")
-	d.text(x+146, 58, "", "one event at a time")
+	d.textf(x+146, 58, "", "one event at a time")
 }
 
 func row(d *drawing, x scale, s *server, y float64) {
@@ -114,19 +114,19 @@ func row(d *drawing, x scale, s *server, y float64) {
 	if s.lost {
 		name += " †"
 	}
-	d.text(204, y+4, class, "%s", name)
+	d.textf(204, y+4, class, "%s", name)
 	low, high := s.single, s.burst
 	if low == 0 {
 		low = high
 	}
 	low, high = min(low, high), max(low, high)
 	d.dot(x.at(s.burst), y, 4, s.class())
-	d.text(x.at(high)+9, y+4, "small", "%s", tick(high))
+	d.textf(x.at(high)+9, y+4, "small", "%s", tick(high))
 	if s.single > 0 {
 		if x.at(high)-x.at(low) > 10 {
 			d.line(x.at(low)+5, y, x.at(high)-5, y, s.class())
 		}
 		d.dot(x.at(s.single), y, 4, s.class()+" ring")
-		d.text(x.at(low)-9, y+4, "small end", "%s", tick(low))
+		d.textf(x.at(low)-9, y+4, "small end", "%s", tick(low))
 	}
 }

@@ -74,7 +74,7 @@ func single() []figure {
 func atARate() (fs []figure) {
 	const test = "rate"
 	for _, name := range []string{ourSSE, ourWS, ourRaw} {
-		fs = append(fs, costs(test, name, hijack, 1.1), late(test, name, hijack, 1.2), beside(test, name, uws))
+		fs = append(fs, costs(test, name, hijack, 1.1), late(test, name, 1.2), beside(test, name, uws))
 	}
 	return fs
 }
@@ -82,7 +82,7 @@ func atARate() (fs []figure) {
 func overload() (fs []figure) {
 	const test = "overload"
 	for _, name := range []string{ourSSE, ourWS, ourRaw} {
-		fs = append(fs, complete(test, name), late(test, name, hijack, 1.3))
+		fs = append(fs, complete(test, name), late(test, name, 1.3))
 	}
 	return fs
 }
@@ -135,9 +135,9 @@ func stalledReader() (fs []figure) {
 
 func many() []figure {
 	return []figure{
-		complete("conns19k", ourSSE), grows(ourSSE, hijack, 1.15),
-		complete("conns19k", ourWS), grows(ourWS, coder, 1.15),
-		complete("conns19k", ourRaw), grows(ourRaw, coder, 1.15),
+		complete("conns19k", ourSSE), grows(ourSSE, hijack),
+		complete("conns19k", ourWS), grows(ourWS, coder),
+		complete("conns19k", ourRaw), grows(ourRaw, coder),
 	}
 }
 

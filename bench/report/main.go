@@ -63,7 +63,7 @@ func draw(name string, set *results.Set, drawing func(io.Writer, *results.Set) e
 	case err != nil:
 		return err
 	}
-	return os.WriteFile(name, b.Bytes(), 0o644) //nolint:gosec // for everybody to see
+	return os.WriteFile(name, b.Bytes(), 0o644)
 }
 
 var errNothing = errors.New("nothing was measured that could be drawn")

@@ -39,19 +39,19 @@ func panel(d *drawing, f *family, samples []sample, left, top float64) {
 	x := scale{low: ns[0], high: ns[len(ns)-1], from: left + 52, to: left + panelWidth - 24, log: true}
 	y := scale{from: top + panelHeight - 34, to: top + head, log: f.log}
 	y.low, y.high = reach(samples, f.log)
-	d.text(left+8, top+20, "title", "%s", f.short)
+	d.textf(left+8, top+20, "title", "%s", f.short)
 	for i, s := range samples {
 		lx, ly := left+8+float64(i%perLine)*180, top+36+15*float64(i/perLine)
 		d.line(lx, ly-4, lx+18, ly-4, "line "+curveClass(samples, i))
-		d.text(lx+24, ly, "small", "%s", s.name)
+		d.textf(lx+24, ly, "small", "%s", s.name)
 	}
 	for _, v := range y.ticks() {
 		d.line(x.from, y.at(v), x.to, y.at(v), "grid")
-		d.text(x.from-6, y.at(v)+4, "small end", "%s", tick(v))
+		d.textf(x.from-6, y.at(v)+4, "small end", "%s", tick(v))
 	}
 	for _, v := range x.ticks() {
 		d.line(x.at(v), y.from, x.at(v), y.from+4, "grid")
-		d.text(x.at(v), y.from+18, "small mid", "%s", tick(v))
+		d.textf(x.at(v), y.from+18, "small mid", "%s", tick(v))
 	}
 	for i, s := range samples {
 		var at []point

@@ -25,7 +25,7 @@ const style = `text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill
 	`@media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#9198a1}` +
 	`.c0{color:#4493f8}.c1{color:#f0883e}.c2{color:#3fb950}.c3{color:#9198a1}}`
 
-func (d *drawing) text(x, y float64, class, format string, args ...any) {
+func (d *drawing) textf(x, y float64, class, format string, args ...any) {
 	fmt.Fprintf(d, "<text x=%q y=%q class=%q>%s</text>\n", px(x), px(y), class, html.EscapeString(fmt.Sprintf(format, args...)))
 }
 
@@ -50,7 +50,8 @@ func (d *drawing) curve(points []point, class string) {
 
 // writeTo writes the whole, for somebody who cannot see it with a title.
 func (d *drawing) writeTo(w io.Writer, title string) error {
-	_, err := fmt.Fprintf(w, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %[1]s %[2]s\" width=%[1]q height=%[2]q role=\"img\">\n<title>%[3]s</title>\n<style>%[4]s</style>\n%[5]s</svg>\n",
+	const open = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]s %[2]s" width=%[1]q height=%[2]q role="img">`
+	_, err := fmt.Fprintf(w, open+"\n<title>%[3]s</title>\n<style>%[4]s</style>\n%[5]s</svg>\n",
 		px(d.width), px(d.height), html.EscapeString(title), style, d.String())
 	return err
 }
@@ -92,7 +93,7 @@ func (s scale) ticks() (at []float64) {
 	return at
 }
 
-// roundUp returns the next of 1, 2, 5, 10, …
+// roundUp returns the next of 1, 2, 5, 10 and so on.
 func roundUp(v float64) float64 {
 	p := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, f := range []float64{1, 2, 5} {
