@@ -11,7 +11,7 @@ import (
 )
 
 // server is a row of the drawing: deliveries a second of one core's time, in
-// bursts and one event at a time; 0 if that was not measured.
+// bursts and one event at a time.
 type server struct {
 	name          string
 	burst, single float64
@@ -30,7 +30,7 @@ func (s *server) class() string {
 
 func isFloor(name string) bool { return strings.HasPrefix(name, "floor-") }
 
-// perCore returns the servers that broadcast was measured of, fastest first.
+// perCore returns the servers of which both were measured, fastest first.
 func perCore(set *results.Set) (servers []server) {
 	for _, name := range set.Names("broadcast") {
 		s := server{name: name}
@@ -40,7 +40,7 @@ func perCore(set *results.Set) (servers []server) {
 			}
 			s.lost = s.lost || set.Most(test, name, "lost") > 0
 		}
-		if s.burst > 0 {
+		if s.burst > 0 && s.single > 0 {
 			servers = append(servers, s)
 		}
 	}
@@ -83,12 +83,7 @@ func drawDeliveries(w io.Writer, set *results.Set) error {
 func span(servers []server) (low, high float64) {
 	low, high = math.Inf(1), 0
 	for _, s := range servers {
-		high = max(high, s.burst, s.single)
-		for _, v := range []float64{s.burst, s.single} {
-			if v > 0 {
-				low = min(low, v)
-			}
-		}
+		low, high = min(low, s.burst, s.single), max(high, s.burst, s.single)
 	}
 	return low / 1.8, high * 1.8
 }
@@ -115,18 +110,12 @@ func row(d *drawing, x scale, s *server, y float64) {
 		name += " †"
 	}
 	d.textf(204, y+4, class, "%s", name)
-	low, high := s.single, s.burst
-	if low == 0 {
-		low = high
+	low, high := min(s.single, s.burst), max(s.single, s.burst)
+	if x.at(high)-x.at(low) > 10 {
+		d.line(x.at(low)+5, y, x.at(high)-5, y, s.class())
 	}
-	low, high = min(low, high), max(low, high)
 	d.dot(x.at(s.burst), y, 4, s.class())
+	d.dot(x.at(s.single), y, 4, s.class()+" ring")
 	d.textf(x.at(high)+9, y+4, "small", "%s", tick(high))
-	if s.single > 0 {
-		if x.at(high)-x.at(low) > 10 {
-			d.line(x.at(low)+5, y, x.at(high)-5, y, s.class())
-		}
-		d.dot(x.at(s.single), y, 4, s.class()+" ring")
-		d.textf(x.at(low)-9, y+4, "small end", "%s", tick(low))
-	}
+	d.textf(x.at(low)-9, y+4, "small end", "%s", tick(low))
 }

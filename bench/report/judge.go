@@ -68,9 +68,19 @@ func late(test, name string, limit float64) figure {
 	return against(test, name, hijack, p99, fmt.Sprintf("≤ %g × %s", limit, hijack), upTo(limit))
 }
 
-// faster wants at least limit times a peer's deliveries/s.
+// faster wants at least limit times a peer's deliveries/s. It tells what that
+// is by server CPU, too: a loader that is the limit hides a part.
 func faster(test, name, peer string, limit float64) figure {
-	return against(test, name, peer, speed, fmt.Sprintf("≥ %g × %s", limit, peer), from(limit))
+	f := against(test, name, peer, speed, fmt.Sprintf("≥ %g × %s", limit, peer), from(limit))
+	judged := f.check
+	f.check = func(set *results.Set) (string, verdict) {
+		text, v := judged(set)
+		if r, ok := set.Ratio(of(test, peer, cpu), of(test, name, cpu)); ok && (v == reached || v == missed) {
+			text += fmt.Sprintf(" (by CPU %.2f ×)", r)
+		}
+		return text, v
+	}
+	return f
 }
 
 // beside tells a server's CPU per delivery over a peer's.

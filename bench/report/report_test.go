@@ -100,6 +100,13 @@ func TestFiguresAreJudged(t *testing.T) {
 	}
 }
 
+func TestDeliveriesAreToldByCPUToo(t *testing.T) {
+	s := set(t, line("broadcast", ourSSE, fields{"deliv_per_s": 1500, "cpu_us_per_deliv": 0.5}), line("broadcast", uws, nil))
+	if text, v := faster("broadcast", ourSSE, uws, 2).check(s); text != "1.50 × (by CPU 2.00 ×)" || v != missed {
+		t.Errorf("%q, %s", text, v)
+	}
+}
+
 // A typing error in a figure's name would show as "not measured" for ever.
 func TestFiguresAreOfPeersAndTestsThatThereAre(t *testing.T) {
 	text, err := os.ReadFile("../peers.json")
