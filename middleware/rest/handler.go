@@ -102,6 +102,9 @@ func (q *request) serve() error {
 	if !ok {
 		return q.notFound()
 	}
+	if q.clientFile(path) {
+		return nil
+	}
 	res, err := q.route(path)
 	if err != nil {
 		return err

@@ -24,6 +24,18 @@ type claim struct {
 	print []byte // of what is to be published
 }
 
+// longKey is the length from which on a key is its own proof: 128 random bits
+// are that long in base64. An anonymous visitor that comes back has another
+// connection and maybe another address, and its key is known all the same.
+const longKey = 22
+
+func keyScope(who *Principal, scope, key string) string {
+	if who.Subject == "" && len(key) >= longKey {
+		return "key"
+	}
+	return scope
+}
+
 // claimTime is how long a request can hold its key. If its node dies, a retry
 // is in flight for so long; then it goes to the log, which knows the key.
 const claimTime = time.Minute

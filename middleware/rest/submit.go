@@ -28,7 +28,7 @@ func (h *Handler) submit(ctx context.Context, who *Principal, cid, scope string,
 	}()
 	for _, s := range subs {
 		if s.err == nil {
-			s.claim, s.id, s.err = h.claim(ctx, scope, s.key, &s.event)
+			s.claim, s.id, s.err = h.claim(ctx, keyScope(who, scope, s.key), s.key, &s.event)
 		}
 		if s.err == nil && s.id.IsZero() {
 			todo = append(todo, s)

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import puppeteer from "puppeteer-core";
-import { FaultProxy } from "./proxy.mjs";
+import { FaultProxy } from "../../../client/test/proxy.mjs";
 import { Visitor } from "./visitor.mjs";
 import { Wall, freePort } from "./wall.mjs";
 

@@ -1,0 +1,81 @@
+import { emit } from "./core.js";
+import { AGAIN, ask, final, type PushError } from "./http.js";
+import type { Line } from "./line.js";
+import type { Push } from "./push.js";
+import type { Envelope, Frame, Post } from "./types.js";
+
+const ANSWER_WITHIN = 20_000; // ms
+
+/** What has to be read. @internal */
+export const wanted = (p: Push): string[] => [...new Set([...p._own.keys(), ...(p._tabs?._topics() ?? [])])];
+
+/** Hands an event to those who listen. @internal */
+export const deliver = (p: Push, frame: Frame & Envelope): void => {
+  if (frame.encoding) frame.data = Uint8Array.from(atob(frame.data), (c) => c.charCodeAt(0));
+  emit(p, "message", frame.data, frame);
+  p._named.dispatchEvent(Object.assign(new Event(frame.event), { detail: frame }));
+};
+
+/** Brings the topics of the line to what is wanted. @internal */
+export const sync = async (p: Push): Promise<void> => {
+  const line = p._line;
+  p._kick?.();
+  if (!line || p._syncing) return;
+  const want = wanted(p);
+  const more = want.filter((t) => !line._topics.includes(t));
+  const less = line._topics.filter((t) => !want.includes(t));
+  if (!more.length && !less.length) return;
+  p._syncing = true;
+  if (!want.length) line._end(AGAIN);
+  else if (more.length) await change(p, line, "subscribe", more);
+  else await change(p, line, "unsubscribe", less);
+  p._syncing = false;
+  sync(p);
+};
+
+// change drops the topics that are refused, each with an error, and keeps the
+// others. Where it cannot be changed the line is opened anew, with its cursor.
+const change = async (p: Push, line: Line, action: string, topics: string[]): Promise<void> => {
+  try {
+    await line._change!(action, topics);
+    const others = line._topics.filter((t) => !topics.includes(t));
+    line._topics = action === "subscribe" ? [...others, ...topics] : others;
+  } catch (e) {
+    const why = e as PushError;
+    if (!final(why) || why.status === 404) line._end(AGAIN);
+    else if (topics[1]) for (const t of topics) await change(p, line, action, [t]);
+    else drop(p, topics[0]!, why);
+  }
+};
+
+/** A topic is refused. @internal */
+export const drop = (p: Push, topic: string, why: PushError): void => {
+  p._own.delete(topic);
+  emit(p, "error", Object.assign(why, { topic }));
+};
+
+/** Shows the line a new token. @internal */
+export const renew = async (p: Push, line: Line): Promise<void> => {
+  try {
+    const token = await p._options.token!(true);
+    if (line._send) await line._send({ action: "credentials", token });
+    else await ask({ ...p, _options: { token: () => token } }, `${p._base}/connections/${line._cid}/credentials`, { method: "PUT" });
+  } catch (e) {
+    emit(p, "error", e); // the server ends the stream when the old ones are over
+  }
+};
+
+/** Publishes by a frame or by REST. @internal */
+export const publish = async (p: Push, { topic, event, key, type, body, idem }: Post): Promise<{ id: string }> => {
+  const bytes = typeof body !== "string";
+  if (bytes) type ??= "application/octet-stream";
+  if (p._line?._send) {
+    const data = bytes ? btoa(Array.from(body, (b) => String.fromCharCode(b)).join("")) : JSON.parse(body);
+    return p._line._send({ action: "publish", topic, event, key, type, idem, data, encoding: bytes ? "base64" : undefined });
+  }
+  const headers: Record<string, string> = { "Content-Type": type ?? "application/json", "Idempotency-Key": idem };
+  if (event) headers["Push-Event"] = event;
+  if (key) headers["Push-Key"] = key;
+  const path = "/topics/" + encodeURIComponent(topic).replaceAll("%2F", "/");
+  return (await ask(p, p._base + path, { method: "POST", headers, body, signal: AbortSignal.timeout(ANSWER_WITHIN) })).json();
+};

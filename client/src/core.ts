@@ -1,0 +1,198 @@
+import { deliver, drop, renew, sync, wanted } from "./actions.js";
+import { AGAIN, bounded, final, PushError, sleep } from "./http.js";
+import { type Line, open, race, since } from "./line.js";
+import { BETTER_AFTER, type Push } from "./push.js";
+import { random } from "./topics.js";
+import { page, transports } from "./transports.js";
+import type { Kit } from "./tabs.js";
+import type { Envelope, Frame, PushEventMap } from "./types.js";
+
+const PROVEN = 10_000; // ms; a transport that dies sooner is no good
+const BETTER_AT_MOST = 600_000; // ms
+const HEARTBEAT = 25_000; // ms
+
+
+
+
+/** Tells what happens to a Push. @internal */
+export const emit = (p: Push, type: keyof PushEventMap, data?: unknown, detail?: Envelope): void => {
+  p.dispatchEvent(Object.assign(new MessageEvent(type, { data, lastEventId: p.cursor }), { detail }));
+};
+
+/** 8 round trips, as far as the page knows how long one takes. */
+const hedge = (): number => {
+  const files = globalThis.performance?.getEntriesByType?.("resource") as PerformanceResourceTiming[];
+  const took = files?.map((f) => f.responseStart - f.requestStart).filter((ms) => ms > 0) ?? [];
+  return Math.min(Math.max(8 * (Math.min(...took) % 1e9 || 0), 700), 2500);
+};
+
+const ways = (p: Push): readonly string[] => (p._tabs && !p._tabs._leads ? ["tab"] : (p._options.transports ?? Object.keys(transports)));
+
+const start = (p: Push, name: string, on: (line: Line, frame: Frame) => void, ended: (line: Line, why: PushError) => void): Line =>
+  open(name, (line) => (p._tabs && name === "tab" ? p._tabs._read(line) : transports[name]!(p, line)), p.cursor, wanted(p), on, ended);
+
+/** The life of a Push: connect, read until that ends, pause, and again. @internal */
+export const run = async (p: Push): Promise<void> => {
+  if (p._options.share) p._tabs = (await import("./share.js").catch(() => undefined))?.share(p, KIT);
+  while (p.readyState < 2) {
+    if (!wanted(p).length) {
+      p.cursor = p._options.after ?? "";
+      await new Promise<void>((go) => (p._kick = go));
+      continue;
+    }
+    const why = await read(p);
+    if (why === AGAIN || p.readyState > 1) continue;
+    emit(p, "error", why);
+    if (final(why) && !(why._foreign && p._hello)) {
+      console.error(why);
+      stop(p, why);
+    } else await pause(p, why.retry);
+  }
+};
+
+// read connects by what works first, and returns why that ended.
+const read = (p: Push): Promise<PushError> =>
+  new Promise((ended) => {
+    const names = ways(p);
+    const at = Math.max(0, names.indexOf(p._first));
+    p._raced = Date.now();
+    const stopRace = race(
+      [...names.slice(at), ...names.slice(0, at)],
+      hedge(),
+      (name, failed) =>
+        start(
+          p,
+          name,
+          (line, frame) => (line === p._line ? hear(p, line, frame) : hello(p, line, frame, stopRace)),
+          (line, why) => (line === p._line ? ended(lost(p, line, why, names)) : failed(why)),
+        ),
+      (why) => {
+        p._fails++;
+        ended(why);
+      },
+    );
+    p._stopRace = () => {
+      stopRace(AGAIN);
+      ended(AGAIN);
+    };
+  });
+
+// hello: the first line that opens is the one; nothing else is listened to.
+const hello = (p: Push, line: Line, { event, id, data }: Frame, stopRace: (why: PushError, but: Line) => void): void => {
+  if (event !== "push.open") return line._end(closing(data));
+  p._line = line;
+  stopRace(AGAIN, line);
+  line._cid = data.connection;
+  line._topics = data.topics;
+  line._limit = (bounded(data.heartbeat) || HEARTBEAT) * 1.4;
+  p.readyState = 1;
+  p._first = p.transport = line._name;
+  p.recovered = !!line._after;
+  p._fresh = false;
+  p.cursor = id!;
+  p._hello = data;
+  emit(p, "open", data);
+  sync(p);
+  p._box._wake();
+  seekBetter(p, line);
+};
+
+const lost = (p: Push, line: Line, why: PushError, names: readonly string[]): PushError => {
+  p._line = undefined;
+  p.transport = "";
+  if (p.readyState < 2) p.readyState = 0;
+  for (const reply of p._replies.values()) reply(0, why);
+  p._replies.clear();
+  if (why === AGAIN) return why;
+  if (since(line._started) > PROVEN) {
+    p._fails = 0;
+    if (line._name === names[0]) p._better = BETTER_AFTER;
+  } else if (why.retry === undefined) p._first = names[(names.indexOf(line._name) + 1) % names.length]!; // opened, then died
+  p._fails++;
+  p._fresh = why.status === 3000;
+  return why;
+};
+
+const hear = (p: Push, line: Line, frame: Frame): void => {
+  const { event, data, id } = frame;
+  if (p._tabs?._skip(frame)) return;
+  p.cursor = id ?? p.cursor;
+  if (event === "push.reply") {
+    const { problem } = data;
+    p._replies.get(frame.ref!)?.(data, problem && new PushError(problem.detail ?? problem.title, problem.status));
+    p._replies.delete(frame.ref!);
+  } else if (event === "push.gap") {
+    p.recovered = false;
+    emit(p, "gap", data);
+  } else if (event === "push.subscriptions") {
+    line._topics = data.topics;
+    if (data.reason !== "requested") {
+      for (const t of wanted(p)) if (!data.topics.includes(t)) drop(p, t, new PushError(t + ": " + data.reason, 403));
+    }
+  } else if (event === "push.expiring") renew(p, line);
+  else if (event === "push.close") line._end(closing(data));
+  else if (!event.startsWith("push.")) deliver(p, frame as Frame & Envelope);
+};
+
+const closing = ({ reason, code, retry }: any) => new PushError("closed by the server: " + reason, code, bounded(retry));
+
+// seekBetter tries a transport before the line's, now and then, beside it.
+const seekBetter = (p: Push, line: Line): void => {
+  const names = ways(p);
+  const name = names[p._tried++ % Math.max(0, names.indexOf(line._name))];
+  if (!name) return;
+  const timer = setTimeout(() => {
+    p._better = Math.min(p._better * 2, BETTER_AT_MOST);
+    const probe = start(
+      p,
+      name,
+      (won, { event, data }) => {
+        if (event !== "push.open") return won._end(closing(data));
+        p._first = name;
+        line._end(AGAIN); // and the probe with it
+      },
+      (_, why) => why === AGAIN || seekBetter(p, line),
+    );
+    line._signal.addEventListener("abort", () => probe._end(AGAIN));
+  }, p._better * (0.75 + Math.random() / 2));
+  line._signal.addEventListener("abort", () => clearTimeout(timer));
+};
+
+/** The page is back, or the network is another one. @internal */
+export const wake = (p: Push, type: string): void => {
+  const line = p._line;
+  const online = type === "online";
+  if (online) p._first = "";
+  if (globalThis.document?.hidden) return;
+  if (online || (line ? since(line._heard) > line._limit / 1.4 : since(p._raced) > 5000)) again(p);
+};
+
+/** Begins anew at once. @internal */
+export const again = (p: Push): void => {
+  p._line?._end(AGAIN);
+  p._stopRace?.();
+  p._kick?.();
+};
+
+// pause stays away: as long as the server asked, else for a random time that
+// gets longer with every failure.
+const pause = async (p: Push, asked?: number): Promise<void> => {
+  const begun = Date.now();
+  const least = (asked ?? 0) * (1 + Math.random() / 2);
+  const most = p._retry * Math.min(2 ** (p._fails - 1), 32);
+  const jitter = asked === undefined || p._fails > 1 ? Math.random() * most : 0;
+  for (let left = Math.max(least, jitter); left > 0 && p.readyState < 2; left = least - since(begun)) {
+    await sleep(left, (wake) => (p._kick = wake));
+  }
+};
+
+/** Ends it for good. @internal */
+export const stop = (p: Push, why?: PushError): void => {
+  if (p.readyState > 1) return;
+  p.readyState = 2;
+  p._ends.abort();
+  again(p);
+  emit(p, "close", why);
+};
+
+const KIT: Kit = { _again: again, _drop: drop, _page: page, _random: random, _sync: sync, _PushError: PushError };

@@ -1,0 +1,96 @@
+import type { Options } from "./types.js";
+
+/** How requests show who asks. @internal */
+export interface Asker {
+  /** The URL of the mount. */
+  readonly _base: string;
+  readonly _options: Pick<Options, "token" | "withCredentials">;
+  /** The server did not like the last token. */
+  _fresh?: boolean;
+}
+
+/** What went wrong. */
+export class PushError extends Error {
+  /** The HTTP status, or the close code of the WebSocket; 0 if the network failed. */
+  declare readonly status: number;
+  /** The topic that was refused; the others are read on. */
+  declare readonly topic?: string;
+  /** ms to stay away, if the server said so. */
+  declare readonly retry?: number;
+  /** A proxy or a portal on the way said it, not our server. @internal */
+  declare readonly _foreign?: boolean;
+
+  constructor(message: string, status = 0, retry?: number, _foreign?: boolean) {
+    super(message);
+    Object.assign(this, { name: "PushError", status, retry, _foreign });
+  }
+}
+
+/** Whether trying the same again cannot help. @internal */
+export const final = ({ status }: PushError): boolean =>
+  status === 3003 || (status >= 400 && status < 500 && ![408, 409, 425, 429].includes(status)) || status === 501;
+
+export const LONGEST = 600_000; // ms that a server can ask us to stay away
+export const MOST = 1 << 24; // characters that we keep of one event or page
+
+/** Bounds what a server says. setTimeout runs at once above 2^31. */
+export const bounded = (ms: unknown): number | undefined =>
+  typeof ms === "number" && ms >= 0 ? Math.min(ms, LONGEST) : undefined;
+
+const fault = async (res: Response): Promise<PushError> => {
+  const wait = res.headers.get("retry-after");
+  const ours = res.headers.get("content-type") === "application/problem+json";
+  const { title, detail } = ours ? await res.json().catch(() => 0) : {};
+  return new PushError(
+    detail ?? title ?? "the server said " + res.status,
+    res.status,
+    bounded(wait ? +wait * 1000 || Date.parse(wait) - Date.now() : NaN),
+    !ours,
+  );
+};
+
+/**
+ * Fetches with the asker's credentials. An answer that is not 2xx is thrown as
+ * a PushError; after a 401 the token is asked for once more.
+ */
+export const ask = async (asker: Asker, url: string, init: RequestInit, fresh = !!asker._fresh): Promise<Response> => {
+  const { token, withCredentials } = asker._options;
+  const bearer = await token?.(fresh);
+  const res = await fetch(url, {
+    cache: "no-store",
+    credentials: withCredentials ? "include" : "same-origin",
+    ...init,
+    headers: { ...(init.headers as {}), ...(bearer && { Authorization: "Bearer " + bearer }) },
+  });
+  if (res.ok) return res;
+  if (res.status === 401 && token && !fresh) return ask(asker, url, init, true);
+  throw await fault(res);
+};
+
+/** Reads a body of a media type as text, as it comes. @internal */
+export const read = async (line: { _alive(): void }, res: Response, type: string, on: (text: string) => void): Promise<void> => {
+  const got = res.headers.get("content-type");
+  if (!got?.startsWith(type)) throw new PushError(`${type} was expected, and ${got} came`);
+  const reader = res.body!.pipeThrough(new TextDecoderStream() as any as TransformStream<Uint8Array, string>).getReader();
+  for (let chunk; !(chunk = await reader.read()).done; ) {
+    line._alive();
+    on(chunk.value);
+  }
+};
+
+/** An end that is no failure: connect again at once. @internal */
+export const AGAIN = new PushError("again");
+
+/** Posts JSON. @internal */
+export const post = async (asker: Asker, path: string, body: object, signal: AbortSignal): Promise<any> =>
+  (await ask(asker, asker._base + path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal })).json();
+
+/** Waits so many ms, or until what it gives away is called. @internal */
+export const sleep = (ms: number, waker: (wake: () => void) => void = () => {}): Promise<void> =>
+  new Promise((go) => {
+    const timer = setTimeout(go, ms);
+    waker(() => {
+      clearTimeout(timer);
+      go();
+    });
+  });
