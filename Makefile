@@ -6,6 +6,7 @@ MAKEFLAGS   += --no-print-directory
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BROWSER  := examples/wall/browser
+CLIENT   := client
 
 ADDR      ?= 127.0.0.1:8080
 BENCH     ?= .
@@ -18,12 +19,12 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 each    = for dir in $(MODULES); do echo "== .$${dir\#$(CURDIR)}: $(1)"; (cd "$$dir" && GOWORK=off $(1)) || exit 1; done
 
 .DEFAULT_GOAL := help
-.PHONY: help test install vet fmt test-go test-browser lint fuzz bench bench-all soak wall
+.PHONY: help test install vet fmt test-go test-client test-browser client lint fuzz bench bench-all soak wall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: install vet fmt test-go test-browser ## everything CI runs; installs what is missing
+test: install vet fmt test-go test-client test-browser ## everything CI runs; installs what is missing
 
 install: ## install what the tests need (as root, with apt-get; else it says what is missing)
 	@$(BROWSER)/install.sh
@@ -38,6 +39,12 @@ fmt: ## fail if gofmt would change a file
 test-go: ## Go tests with the race detector, shuffled; then the allocation promises without it
 	@$(call each,go test -race -shuffle=on -timeout 8m ./...)
 	@$(call each,go test -run Alloc ./...)
+
+test-client: ## the browser client in Node, through a fault proxy, against a server with the race detector
+	@cd $(CLIENT) && npm test
+
+client: install ## build the browser client, which is committed
+	@cd $(CLIENT) && npm run build
 
 test-browser: ## the wall in real browsers, against a server with the race detector
 	@cd $(BROWSER) && npm test

@@ -29,5 +29,7 @@ interface PushEventSource {
     onopen: Handler<Event>;
     onmessage: Handler<MessageEvent>;
     onerror: Handler<Event>;
+    addEventListener: EventSource["addEventListener"];
+    removeEventListener: EventSource["removeEventListener"];
 }
 export { PushEventSource as EventSource };

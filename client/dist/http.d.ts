@@ -11,9 +11,4 @@ export declare class PushError extends Error {
 export declare const LONGEST = 600000;
 export declare const MOST: number;
 /** Bounds what a server says. setTimeout runs at once above 2^31. */
-export declare const bounded: (ms: unknown) => number | undefined;
-/**
- * Fetches with the asker's credentials. An answer that is not 2xx is thrown as
- * a PushError; after a 401 the token is asked for once more.
- */
-export declare const ask: (asker: Asker, url: string, init: RequestInit, fresh?: boolean) => Promise<Response>;
+export declare const bounded: (ms: any) => number | undefined;

@@ -1,13 +1,10 @@
-import type { Mount } from "./transports.js";
-import type { Envelope, Options, PublishOptions, PushEventMap } from "./types.js";
+import type { Envelope, PublishOptions, PushEventMap } from "./types.js";
 /**
  * A Push reads topics of one mount and publishes to it, over whatever transport
  * works. It is an EventTarget for what happens to itself; `on` and `for await`
  * have the events of the log. `connect` makes it.
  */
-export declare class Push<Events extends Record<string, any> = Record<string, any>> extends EventTarget implements Mount {
-    readonly _base: string;
-    readonly _options: Options;
+export declare class Push<Events extends Record<string, any> = Record<string, any>> extends EventTarget {
     /** 0 connecting, 1 open, 2 closed, as an EventSource has it. */
     readyState: 0 | 1 | 2;
     /** What it reads over now: "websocket", "sse", "long-poll", "poll", "tab"; "" if nothing. */
@@ -29,8 +26,9 @@ export declare class Push<Events extends Record<string, any> = Record<string, an
     unsubscribe(topics: string | readonly string[]): void;
     /**
      * Publishes once, whatever happens on the way; offline it waits. data is
-     * anything that JSON can say, or bytes, which are yours again once it is done. Rejects with a PushError if the
-     * server refuses it, or if nobody answered for five minutes.
+     * anything that JSON can say; or bytes, which are yours again once it is done;
+     * or, with options.type, text. Rejects with a PushError if the server refuses
+     * it, or if nobody answered for five minutes.
      */
     publish(topic: string, event: string, data?: unknown, options?: PublishOptions): Promise<{
         id: string;

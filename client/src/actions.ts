@@ -7,7 +7,7 @@ import type { Envelope, Frame, Post } from "./types.js";
 const ANSWER_WITHIN = 20_000; // ms
 
 /** What has to be read. @internal */
-export const wanted = (p: Push): string[] => [...new Set([...p._own.keys(), ...(p._tabs?._topics() ?? [])])];
+export const wanted = (p: Push): string[] => [...p._own.keys(), ...p._others];
 
 /** Hands an event to those who listen. @internal */
 export const deliver = (p: Push, frame: Frame & Envelope): void => {
@@ -19,16 +19,14 @@ export const deliver = (p: Push, frame: Frame & Envelope): void => {
 /** Brings the topics of the line to what is wanted. @internal */
 export const sync = async (p: Push): Promise<void> => {
   const line = p._line;
-  p._kick?.();
+  p._idle?.();
   if (!line || p._syncing) return;
   const want = wanted(p);
   const more = want.filter((t) => !line._topics.includes(t));
-  const less = line._topics.filter((t) => !want.includes(t));
-  if (!more.length && !less.length) return;
+  const topics = more[0] ? more : line._topics.filter((t) => !want.includes(t));
+  if (!topics[0]) return;
   p._syncing = true;
-  if (!want.length) line._end(AGAIN);
-  else if (more.length) await change(p, line, "subscribe", more);
-  else await change(p, line, "unsubscribe", less);
+  want[0] ? await change(p, line, more[0] ? "subscribe" : "unsubscribe", topics) : line._end(AGAIN);
   p._syncing = false;
   sync(p);
 };
@@ -65,14 +63,9 @@ export const renew = async (p: Push, line: Line): Promise<void> => {
   }
 };
 
-/** Publishes by a frame or by REST. @internal */
+/** Publishes by a frame; bytes, and where there are no frames, by REST. @internal */
 export const publish = async (p: Push, { topic, event, key, type, body, idem }: Post): Promise<{ id: string }> => {
-  const bytes = typeof body !== "string";
-  if (bytes) type ??= "application/octet-stream";
-  if (p._line?._send) {
-    const data = bytes ? btoa(Array.from(body, (b) => String.fromCharCode(b)).join("")) : JSON.parse(body);
-    return p._line._send({ action: "publish", topic, event, key, type, idem, data, encoding: bytes ? "base64" : undefined });
-  }
+  if (p._line?._send && !type) return p._line._send({ action: "publish", topic, event, key, idem, data: JSON.parse(body as string) });
   const headers: Record<string, string> = { "Content-Type": type ?? "application/json", "Idempotency-Key": idem };
   if (event) headers["Push-Event"] = event;
   if (key) headers["Push-Key"] = key;

@@ -2,17 +2,12 @@ import { deliver, drop, renew, sync, wanted } from "./actions.js";
 import { AGAIN, bounded, final, PushError, sleep } from "./http.js";
 import { type Line, open, race, since } from "./line.js";
 import { BETTER_AFTER, type Push } from "./push.js";
-import { random } from "./topics.js";
-import { page, transports } from "./transports.js";
-import type { Kit } from "./tabs.js";
+import { HEARTBEAT, page, transports } from "./transports.js";
 import type { Envelope, Frame, PushEventMap } from "./types.js";
 
 const PROVEN = 10_000; // ms; a transport that dies sooner is no good
 const BETTER_AT_MOST = 600_000; // ms
-const HEARTBEAT = 25_000; // ms
-
-
-
+const UNKNOWN = 1e9;
 
 /** Tells what happens to a Push. @internal */
 export const emit = (p: Push, type: keyof PushEventMap, data?: unknown, detail?: Envelope): void => {
@@ -21,23 +16,35 @@ export const emit = (p: Push, type: keyof PushEventMap, data?: unknown, detail?:
 
 /** 8 round trips, as far as the page knows how long one takes. */
 const hedge = (): number => {
-  const files = globalThis.performance?.getEntriesByType?.("resource") as PerformanceResourceTiming[];
-  const took = files?.map((f) => f.responseStart - f.requestStart).filter((ms) => ms > 0) ?? [];
-  return Math.min(Math.max(8 * (Math.min(...took) % 1e9 || 0), 700), 2500);
+  const files = performance.getEntriesByType("resource") as PerformanceResourceTiming[];
+  const took = Math.min(...files.map((f) => f.responseStart - f.requestStart || UNKNOWN));
+  return Math.min(Math.max(8 * (took % UNKNOWN || 0), 700), 2500);
 };
 
-const ways = (p: Push): readonly string[] => (p._tabs && !p._tabs._leads ? ["tab"] : (p._options.transports ?? Object.keys(transports)));
+const ways = (p: Push): readonly string[] => (!p._ways && p._options.transports) || Object.keys(p._ways ?? transports);
 
-const start = (p: Push, name: string, on: (line: Line, frame: Frame) => void, ended: (line: Line, why: PushError) => void): Line =>
-  open(name, (line) => (p._tabs && name === "tab" ? p._tabs._read(line) : transports[name]!(p, line)), p.cursor, wanted(p), on, ended);
+/** Opens a line beside the one that is read. */
+const start = (p: Push, name: string, opened: (line: Line, frame: Frame) => void, ended: (line: Line, why: PushError) => void): Line =>
+  open(
+    name,
+    (line) => (p._ways ?? transports)[name]!(p, line),
+    p.cursor,
+    wanted(p),
+    (line, frame) => {
+      if (line === p._line) hear(p, line, frame);
+      else if (frame.event === "push.open") opened(line, frame);
+      else line._end(closing(frame.data));
+    },
+    ended,
+  );
 
 /** The life of a Push: connect, read until that ends, pause, and again. @internal */
 export const run = async (p: Push): Promise<void> => {
-  if (p._options.share) p._tabs = (await import("./share.js").catch(() => undefined))?.share(p, KIT);
+  if (p._options.share) (await import("./share.js").catch(() => undefined))?.share(p, again, drop, page);
   while (p.readyState < 2) {
     if (!wanted(p).length) {
       p.cursor = p._options.after ?? "";
-      await new Promise<void>((go) => (p._kick = go));
+      await new Promise<void>((go) => (p._idle = go));
       continue;
     }
     const why = await read(p);
@@ -57,13 +64,17 @@ const read = (p: Push): Promise<PushError> =>
     const at = Math.max(0, names.indexOf(p._first));
     p._raced = Date.now();
     const stopRace = race(
-      [...names.slice(at), ...names.slice(0, at)],
+      names.concat(names).slice(at, at + names.length),
       hedge(),
       (name, failed) =>
         start(
           p,
           name,
-          (line, frame) => (line === p._line ? hear(p, line, frame) : hello(p, line, frame, stopRace)),
+          (line, frame) => {
+            p._line = line;
+            stopRace(AGAIN, line);
+            hello(p, line, frame);
+          },
           (line, why) => (line === p._line ? ended(lost(p, line, why, names)) : failed(why)),
         ),
       (why) => {
@@ -78,10 +89,7 @@ const read = (p: Push): Promise<PushError> =>
   });
 
 // hello: the first line that opens is the one; nothing else is listened to.
-const hello = (p: Push, line: Line, { event, id, data }: Frame, stopRace: (why: PushError, but: Line) => void): void => {
-  if (event !== "push.open") return line._end(closing(data));
-  p._line = line;
-  stopRace(AGAIN, line);
+const hello = (p: Push, line: Line, { id, data }: Frame): void => {
   line._cid = data.connection;
   line._topics = data.topics;
   line._limit = (bounded(data.heartbeat) || HEARTBEAT) * 1.4;
@@ -93,7 +101,7 @@ const hello = (p: Push, line: Line, { event, id, data }: Frame, stopRace: (why: 
   p._hello = data;
   emit(p, "open", data);
   sync(p);
-  p._box._wake();
+  p._flush?.();
   seekBetter(p, line);
 };
 
@@ -115,7 +123,7 @@ const lost = (p: Push, line: Line, why: PushError, names: readonly string[]): Pu
 
 const hear = (p: Push, line: Line, frame: Frame): void => {
   const { event, data, id } = frame;
-  if (p._tabs?._skip(frame)) return;
+  if (p._skip?.(frame)) return;
   p.cursor = id ?? p.cursor;
   if (event === "push.reply") {
     const { problem } = data;
@@ -126,35 +134,35 @@ const hear = (p: Push, line: Line, frame: Frame): void => {
     emit(p, "gap", data);
   } else if (event === "push.subscriptions") {
     line._topics = data.topics;
-    if (data.reason !== "requested") {
-      for (const t of wanted(p)) if (!data.topics.includes(t)) drop(p, t, new PushError(t + ": " + data.reason, 403));
-    }
+    sync(p); // one that is not granted any more is asked for, refused, and told
   } else if (event === "push.expiring") renew(p, line);
   else if (event === "push.close") line._end(closing(data));
   else if (!event.startsWith("push.")) deliver(p, frame as Frame & Envelope);
 };
 
-const closing = ({ reason, code, retry }: any) => new PushError("closed by the server: " + reason, code, bounded(retry));
+const closing = ({ reason, code, retry }: any) => new PushError("closed: " + reason, code, bounded(retry));
 
 // seekBetter tries a transport before the line's, now and then, beside it.
 const seekBetter = (p: Push, line: Line): void => {
   const names = ways(p);
   const name = names[p._tried++ % Math.max(0, names.indexOf(line._name))];
   if (!name) return;
-  const timer = setTimeout(() => {
-    p._better = Math.min(p._better * 2, BETTER_AT_MOST);
-    const probe = start(
-      p,
-      name,
-      (won, { event, data }) => {
-        if (event !== "push.open") return won._end(closing(data));
-        p._first = name;
-        line._end(AGAIN); // and the probe with it
-      },
-      (_, why) => why === AGAIN || seekBetter(p, line),
-    );
-    line._signal.addEventListener("abort", () => probe._end(AGAIN));
-  }, p._better * (0.75 + Math.random() / 2));
+  const timer = setTimeout(
+    () => {
+      p._better = Math.min(p._better * 2, BETTER_AT_MOST);
+      const probe = start(
+        p,
+        name,
+        () => {
+          p._first = name;
+          line._end(AGAIN); // and the probe with it
+        },
+        (_, why) => why === AGAIN || seekBetter(p, line),
+      );
+      line._signal.addEventListener("abort", () => probe._end(AGAIN));
+    },
+    p._better * (0.75 + Math.random() / 2),
+  );
   line._signal.addEventListener("abort", () => clearTimeout(timer));
 };
 
@@ -163,7 +171,7 @@ export const wake = (p: Push, type: string): void => {
   const line = p._line;
   const online = type === "online";
   if (online) p._first = "";
-  if (globalThis.document?.hidden) return;
+  if (globalThis.document?.hidden || Date.now() < p._until) return;
   if (online || (line ? since(line._heard) > line._limit / 1.4 : since(p._raced) > 5000)) again(p);
 };
 
@@ -172,18 +180,16 @@ export const again = (p: Push): void => {
   p._line?._end(AGAIN);
   p._stopRace?.();
   p._kick?.();
+  p._idle?.();
 };
 
 // pause stays away: as long as the server asked, else for a random time that
 // gets longer with every failure.
-const pause = async (p: Push, asked?: number): Promise<void> => {
-  const begun = Date.now();
+const pause = (p: Push, asked?: number): Promise<void> => {
   const least = (asked ?? 0) * (1 + Math.random() / 2);
   const most = p._retry * Math.min(2 ** (p._fails - 1), 32);
-  const jitter = asked === undefined || p._fails > 1 ? Math.random() * most : 0;
-  for (let left = Math.max(least, jitter); left > 0 && p.readyState < 2; left = least - since(begun)) {
-    await sleep(left, (wake) => (p._kick = wake));
-  }
+  p._until = Date.now() + least;
+  return sleep(Math.max(least, asked === undefined || p._fails > 1 ? Math.random() * most : 0), (wake) => (p._kick = wake));
 };
 
 /** Ends it for good. @internal */
@@ -194,5 +200,3 @@ export const stop = (p: Push, why?: PushError): void => {
   again(p);
   emit(p, "close", why);
 };
-
-const KIT: Kit = { _again: again, _drop: drop, _page: page, _random: random, _sync: sync, _PushError: PushError };

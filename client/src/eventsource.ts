@@ -66,7 +66,7 @@ class PushEventSource extends EventTarget {
   }
 
   async #run(): Promise<void> {
-    for (let fresh = false; this.readyState < 2; ) {
+    for (let fresh = false; this.readyState < 2;) {
       try {
         const res = await this.#fetch(fresh);
         fresh = res.status === 401 && !!this.#options.token && !fresh;
@@ -115,7 +115,7 @@ class PushEventSource extends EventTarget {
       MOST,
     );
     const reader = res.body!.pipeThrough(new TextDecoderStream() as any as TransformStream<Uint8Array, string>).getReader();
-    for (let chunk; this.readyState < 2 && !(chunk = await reader.read()).done; ) feed(chunk.value);
+    for (let chunk; this.readyState < 2 && !(chunk = await reader.read()).done;) feed(chunk.value);
   }
 
   // reestablish waits for the reconnection time, and for longer if that is 0:
@@ -138,6 +138,8 @@ interface PushEventSource {
   onopen: Handler<Event>;
   onmessage: Handler<MessageEvent>;
   onerror: Handler<Event>;
+  addEventListener: EventSource["addEventListener"];
+  removeEventListener: EventSource["removeEventListener"];
 }
 
 /** fetch takes header values as Latin-1; the last event id goes as UTF-8. */

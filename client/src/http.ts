@@ -34,8 +34,7 @@ export const LONGEST = 600_000; // ms that a server can ask us to stay away
 export const MOST = 1 << 24; // characters that we keep of one event or page
 
 /** Bounds what a server says. setTimeout runs at once above 2^31. */
-export const bounded = (ms: unknown): number | undefined =>
-  typeof ms === "number" && ms >= 0 ? Math.min(ms, LONGEST) : undefined;
+export const bounded = (ms: any): number | undefined => (ms >= 0 ? Math.min(ms, LONGEST) : undefined);
 
 const fault = async (res: Response): Promise<PushError> => {
   const wait = res.headers.get("retry-after");
@@ -52,6 +51,8 @@ const fault = async (res: Response): Promise<PushError> => {
 /**
  * Fetches with the asker's credentials. An answer that is not 2xx is thrown as
  * a PushError; after a 401 the token is asked for once more.
+ *
+ * @internal
  */
 export const ask = async (asker: Asker, url: string, init: RequestInit, fresh = !!asker._fresh): Promise<Response> => {
   const { token, withCredentials } = asker._options;
@@ -70,9 +71,9 @@ export const ask = async (asker: Asker, url: string, init: RequestInit, fresh = 
 /** Reads a body of a media type as text, as it comes. @internal */
 export const read = async (line: { _alive(): void }, res: Response, type: string, on: (text: string) => void): Promise<void> => {
   const got = res.headers.get("content-type");
-  if (!got?.startsWith(type)) throw new PushError(`${type} was expected, and ${got} came`);
+  if (!got?.startsWith(type)) throw new PushError(`${got} came, not ${type}`);
   const reader = res.body!.pipeThrough(new TextDecoderStream() as any as TransformStream<Uint8Array, string>).getReader();
-  for (let chunk; !(chunk = await reader.read()).done; ) {
+  for (let chunk; !(chunk = await reader.read()).done;) {
     line._alive();
     on(chunk.value);
   }
@@ -83,13 +84,20 @@ export const AGAIN = new PushError("again");
 
 /** Posts JSON. @internal */
 export const post = async (asker: Asker, path: string, body: object, signal: AbortSignal): Promise<any> =>
-  (await ask(asker, asker._base + path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal })).json();
+  (
+    await ask(asker, asker._base + path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+      signal,
+    })
+  ).json();
 
 /** Waits so many ms, or until what it gives away is called. @internal */
-export const sleep = (ms: number, waker: (wake: () => void) => void = () => {}): Promise<void> =>
+export const sleep = (ms: number, waker?: (wake: () => void) => void): Promise<void> =>
   new Promise((go) => {
     const timer = setTimeout(go, ms);
-    waker(() => {
+    waker?.(() => {
       clearTimeout(timer);
       go();
     });

@@ -54,7 +54,7 @@ export const open = (
     clearTimeout(timer);
     const left = line._limit - since(line._heard);
     if (left > 0) timer = setTimeout(listen, left);
-    else line._end(new PushError(`${name}: silent for ${line._limit} ms`));
+    else line._end(new PushError(name + ": silent"));
   };
   const line: Line = {
     _name: name,
@@ -80,7 +80,7 @@ export const open = (
   };
   listen();
   transport(line).then(
-    () => line._end(new PushError(name + ": the server ended it")),
+    () => line._end(new PushError(name + ": ended")),
     (e) => line._end(e instanceof PushError ? e : new PushError(`${name}: ${e?.message ?? e}`)),
   );
   return line;

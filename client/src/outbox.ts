@@ -8,8 +8,7 @@ const FULL = 1000; // events that wait
 const KNOWN = 290_000; // ms for which the server surely knows an idempotency key
 const LOOK = 4000; // ms: how often we look whether an event has waited too long
 
-// Closing codes that say that the message itself was wrong.
-const REFUSED = [1007, 1008, 1009];
+const TOO_BIG = 1009; // the close code
 
 /**
  * Sends one event after the other, in order. What failed for now is sent again
@@ -21,35 +20,31 @@ const REFUSED = [1007, 1008, 1009];
 export const outbox = (p: Push) => {
   let waiting = 0;
   let last: Promise<unknown> = Promise.resolve();
-  let wake = () => {};
-  const pause = (ms: number) => sleep(ms, (w) => (wake = w));
+  const pause = (ms: number) => sleep(ms, (wake) => (p._flush = wake));
 
   // deliver publishes until there is an answer.
   const deliver = async (post: Post): Promise<{ id: string }> => {
-    for (let sent = 0; ; ) {
+    for (let sent = 0; ;) {
       if (p.readyState > 1) throw new PushError("publish: closed");
-      if (sent && since(sent) > KNOWN) throw new PushError("publish: no answer; it may be published or not");
+      if (sent && since(sent) > KNOWN) throw new PushError("publish: no answer; maybe published");
       if (!p._line && wanted(p)[0]) await pause(LOOK);
       else {
         sent ||= Date.now();
         try {
           return await publish(p, post);
         } catch (e: any) {
-          if (final(e) || REFUSED.includes(e.status)) throw e;
+          if (final(e) || e.status === TOO_BIG) throw e;
           await pause(e.retry ?? Math.random() * LOOK);
         }
       }
     }
   };
 
-  return {
-    _wake: () => wake(),
-    _add: async (post: Post): Promise<{ id: string }> => {
-      if (waiting >= FULL) throw new PushError("publish: too many events wait: await some of them");
-      waiting++;
-      const answer = last.then(() => deliver(post));
-      last = answer.catch(() => {}).then(() => waiting--);
-      return answer;
-    },
+  return async (post: Post): Promise<{ id: string }> => {
+    if (waiting >= FULL) throw new PushError("publish: too many wait: await some");
+    waiting++;
+    const answer = last.then(() => deliver(post));
+    last = answer.catch(() => {}).then(() => waiting--);
+    return answer;
   };
 };

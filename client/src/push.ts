@@ -3,10 +3,9 @@ import { run, stop, wake } from "./core.js";
 import { PushError } from "./http.js";
 import type { Line } from "./line.js";
 import { outbox } from "./outbox.js";
-import type { Tabs } from "./tabs.js";
 import { checked, random } from "./topics.js";
-import type { Mount } from "./transports.js";
-import type { Envelope, Options, PublishOptions, PushEventMap } from "./types.js";
+import type { transports } from "./transports.js";
+import type { Envelope, Frame, Options, PublishOptions, PushEventMap } from "./types.js";
 
 /** ms until a better transport is tried, then doubling. @internal */
 export const BETTER_AFTER = 15_000;
@@ -17,7 +16,7 @@ const UNREAD = 10_000; // events that wait for a for await
  * works. It is an EventTarget for what happens to itself; `on` and `for await`
  * have the events of the log. `connect` makes it.
  */
-export class Push<Events extends Record<string, any> = Record<string, any>> extends EventTarget implements Mount {
+export class Push<Events extends Record<string, any> = Record<string, any>> extends EventTarget {
   /** 0 connecting, 1 open, 2 closed, as an EventSource has it. */
   readyState: 0 | 1 | 2 = 0;
   /** What it reads over now: "websocket", "sse", "long-poll", "poll", "tab"; "" if nothing. */
@@ -40,27 +39,34 @@ export class Push<Events extends Record<string, any> = Record<string, any>> exte
   /** The data of the last push.open. @internal */ declare _hello?: any;
   /** Whoever waits for the answer to a frame. @internal */ _replies = new Map<string, (data: any, why?: PushError) => void>();
   /** How often each topic was asked for. @internal */ _own = new Map<string, number>();
-  /** @internal */ declare _tabs: Tabs | undefined;
+  /** What a tab reads over that shares another tab's connection. @internal */ declare _ways: typeof transports | undefined;
+  /** What other tabs want to read. @internal */ _others: string[] = [];
+  /** Whether a message is nothing new for this tab. @internal */ declare _skip?: (frame: Frame) => boolean;
   /** The events by their names. @internal */ _named = new EventTarget();
-  /** @internal */ _box = outbox(this as Push);
+  /** @internal */ _post = outbox(this as Push);
+  /** Ends a pause of the outbox. @internal */ declare _flush?: () => void;
   /** The transport to begin with. @internal */ _first = "";
   /** In a row. @internal */ _fails = 0;
   /** ms until a better transport is tried. @internal */ _better = BETTER_AFTER;
   /** How often one was. @internal */ _tried = 0;
   /** Ends a pause. @internal */ declare _kick?: () => void;
+  /** Ends the time without topics. @internal */ declare _idle?: () => void;
+  /** Until when the server wants us away. @internal */ _until = 0;
   /** Ends a race. @internal */ declare _stopRace?: () => void;
   /** When the last race began. @internal */ _raced = 0;
   /** @internal */ declare _syncing?: boolean;
   /** @internal */ _ends = new AbortController();
 
+  /** @internal */ declare _base: string;
+  /** @internal */ declare _options: Options;
+
   /** @internal */
-  constructor(
-    readonly _base: string,
-    readonly _options: Options,
-  ) {
+  constructor(base: string, options: Options) {
     super();
-    this.cursor = _options.after ?? "";
-    for (const topic of checked(_options.topics ?? [])) this._own.set(topic, 1);
+    this._base = base;
+    this._options = options;
+    this.cursor = options.after ?? "";
+    for (const topic of checked(options.topics ?? [])) this._own.set(topic, 1);
     for (const type of ["open", "message", "gap", "error", "close"]) this.addEventListener(type, (e) => (this as any)["on" + type]?.(e));
     for (const type of ["online", "pageshow", "visibilitychange"]) {
       globalThis.addEventListener?.(type, () => wake(this as Push, type), { signal: this._ends.signal });
@@ -70,7 +76,7 @@ export class Push<Events extends Record<string, any> = Record<string, any>> exte
 
   /** Hears the events of a name, on all topics. Returns what stops it. */
   on<Name extends keyof Events & string>(name: Name, listener: (data: Events[Name], event: Envelope<Events[Name]>) => void): () => void {
-    if (typeof listener !== "function") throw TypeError("on(name, listener): give a function");
+    if (typeof listener !== "function") throw TypeError("on: give a function");
     const heard = (e: any) => listener(e.detail.data, e.detail);
     this._named.addEventListener(name, heard);
     return () => this._named.removeEventListener(name, heard);
@@ -95,14 +101,17 @@ export class Push<Events extends Record<string, any> = Record<string, any>> exte
 
   /**
    * Publishes once, whatever happens on the way; offline it waits. data is
-   * anything that JSON can say, or bytes, which are yours again once it is done. Rejects with a PushError if the
-   * server refuses it, or if nobody answered for five minutes.
+   * anything that JSON can say; or bytes, which are yours again once it is done;
+   * or, with options.type, text. Rejects with a PushError if the server refuses
+   * it, or if nobody answered for five minutes.
    */
   publish(topic: string, event: string, data: unknown = null, options: PublishOptions = {}): Promise<{ id: string }> {
     checked(topic);
-    const body = data instanceof Uint8Array ? (data as Uint8Array<ArrayBuffer>) : JSON.stringify(data);
-    if (typeof event !== "string" || body === undefined) throw TypeError("publish(topic, event, data): give a name, and JSON or a Uint8Array");
-    return this._box._add({ ...options, topic, event, body, idem: random() });
+    const type = options.type ?? (data instanceof Uint8Array ? "application/octet-stream" : undefined);
+    const body = type ? (data as string) : JSON.stringify(data);
+    if (typeof event !== "string" || body === undefined)
+      throw TypeError("publish: give a name, and JSON or a Uint8Array");
+    return this._post({ key: options.key, type, topic, event, body, idem: random() });
   }
 
   /** Ends it for good. */
@@ -112,19 +121,18 @@ export class Push<Events extends Record<string, any> = Record<string, any>> exte
 
   /** The events from now on, in order. Ends with `close()`. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Envelope<Events[keyof Events]>, void> {
-    const waiting: Envelope[] = [];
     const { signal } = this._ends;
-    let wake: () => void;
-    const heard = ({ detail }: any) => (waiting.push(detail), wake?.());
-    this.addEventListener("message", heard);
-    signal.addEventListener("abort", () => wake?.());
+    let heard: any;
+    const reader = new ReadableStream<Envelope>({
+      start: (queue) => {
+        heard = (e: any) =>
+          queue.desiredSize! > -UNREAD ? queue.enqueue(e.detail) : queue.error(new PushError("for await is too slow: use on()"));
+        this.addEventListener("message", heard);
+        signal.aborted ? queue.close() : signal.addEventListener("abort", () => queue.close());
+      },
+    }).getReader();
     try {
-      for (;;) {
-        if (waiting.length > UNREAD) throw new PushError("for await is too slow: use on()");
-        if (waiting[0]) yield waiting.shift()!;
-        else if (signal.aborted) return;
-        else await new Promise<void>((go) => (wake = go));
-      }
+      for (let next; !(next = await reader.read()).done;) yield next.value;
     } finally {
       this.removeEventListener("message", heard);
     }
@@ -132,6 +140,10 @@ export class Push<Events extends Record<string, any> = Record<string, any>> exte
 }
 
 export interface Push<Events> {
-  addEventListener<Type extends keyof PushEventMap>(type: Type, listener: ((event: PushEventMap[Type]) => void) | null, options?: boolean | AddEventListenerOptions): void;
+  addEventListener<Type extends keyof PushEventMap>(
+    type: Type,
+    listener: ((event: PushEventMap[Type]) => void) | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
   addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
 }

@@ -32,7 +32,10 @@ export const usePush = <Events extends Record<string, any> = Record<string, any>
 
   useEffect(() => {
     const { token } = newest.current.options;
-    const made: Push<Events> = connect(url, { ...options, ...(token && { token: (fresh: boolean) => newest.current.options.token!(fresh) }) });
+    const made: Push<Events> = connect(url, {
+      ...options,
+      ...(token && { token: (fresh: boolean) => newest.current.options.token!(fresh) }),
+    });
     made.addEventListener("message", ({ detail }) => newest.current.listeners[detail.event]?.(detail.data, detail as any));
     set(made);
     return () => made.close();

@@ -1,10 +1,15 @@
+import type { PushError } from "./http.js";
 import type { Line } from "./line.js";
 import { match } from "./match.js";
 import type { Push } from "./push.js";
-import type { Kit, Tabs } from "./tabs.js";
+import type { drop } from "./actions.js";
+import type { again } from "./core.js";
+import type { page } from "./transports.js";
 import type { Frame } from "./types.js";
 
 const REMEMBERED = 5000; // ids of events
+
+const failure = (message: string, status: number) => Object.assign(new Error(message), { status }) as PushError;
 
 /** What tabs tell each other. */
 type Join = { member: string; topics: string[] }; // a tab reads these; none: it has left
@@ -23,14 +28,15 @@ type Word = Join | Stand | Move | { who: 1 } | { lost: 1 } | { no: string; why: 
  *
  * @internal
  */
-export const share = (p: Push, kit: Kit): Tabs | undefined => {
+export const share = (p: Push, begin: typeof again, refuse: typeof drop, read: typeof page): void => {
   const { BroadcastChannel, navigator } = globalThis;
-  if (!BroadcastChannel || !navigator?.locks) return undefined;
+  if (!BroadcastChannel || !navigator?.locks) return;
   const name = "push:" + p._base;
-  const self = kit._random();
+  const self = crypto.randomUUID();
   const channel = new BroadcastChannel(name);
   const members = new Map<string, string[]>();
   const known = new Set<string>(); // the newest events
+  let leads = false;
   let chain = ""; // where the leader stands
   // What a member does with the leader's words: without a line it waits for one.
   const idle = (word: Word) => "at" in word && p._kick?.();
@@ -42,7 +48,8 @@ export const share = (p: Push, kit: Kit): Tabs | undefined => {
 
   const lead = () =>
     new Promise<void>((done) => {
-      tabs._leads = true;
+      leads = true;
+      p._ways = undefined;
       p.addEventListener("open", () => {
         chain = p.cursor;
         stand();
@@ -53,26 +60,27 @@ export const share = (p: Push, kit: Kit): Tabs | undefined => {
       });
       p._ends.signal.addEventListener("abort", () => done());
       tell({ who: 1 });
-      kit._again(p);
+      begin(p);
     });
 
   const joined = ({ member, topics }: Join) => {
     topics[0] ? members.set(member, topics) : members.delete(member);
-    kit._sync(p);
+    p._others = [...new Set([...members.values()].flat())];
+    p.subscribe([]); // looks whether that is read
     stand();
   };
 
   channel.onmessage = ({ data: word }: MessageEvent<Word>) => {
-    if (tabs._leads) "member" in word && joined(word);
+    if (leads) "member" in word && joined(word);
     else if ("who" in word) join();
-    else if ("no" in word) p._own.has(word.no) && kit._drop(p, word.no, new kit._PushError(word.why, word.status));
+    else if ("no" in word) p._own.has(word.no) && refuse(p, word.no, failure(word.why, word.status));
     else hear(word);
   };
 
   // catchUp reads what the leader may not have told us.
   const catchUp = async (line: Line, after: string) => {
-    for (let more = true; more; ) {
-      const got = await kit._page(p, line, after);
+    for (let more = true; more;) {
+      const got = await read(p, line, after);
       if (got.gap) line._on({ event: "push.gap", data: got.gap });
       got.items.forEach(line._on);
       more = !!got.items[0];
@@ -80,61 +88,59 @@ export const share = (p: Push, kit: Kit): Tabs | undefined => {
     }
   };
 
-  const tabs: Tabs = {
-    _leads: false,
-    _topics: () => (tabs._leads ? [...members.values()].flat() : []),
-    _skip: (frame) => {
-      const { id, event, topic } = frame;
-      if (!id) return false;
-      if (tabs._leads) {
-        tell({ prev: chain, frame });
-        chain = id;
-        if (event === "push.subscriptions") queueMicrotask(stand);
-      }
-      if (event.startsWith("push.")) return false;
-      if (known.has(id)) return true;
-      known.add(id);
-      if (known.size > REMEMBERED) known.delete(known.values().next().value!);
-      const ours = [...p._own.keys()].some((own) => match(own, topic!));
-      if (!ours) p.cursor = id;
-      return !ours;
-    },
-    // The line of a member: it follows the leader while that reads all we want.
-    _read: async (line) => {
-      let covered = false;
-      let opened = false;
-      const stands = async ({ at, topics, hello }: Stand) => {
-        const behind = !covered || chain !== at;
-        chain = at;
-        covered = line._topics.every((t) => topics.includes(t));
-        if (!covered) return;
-        const from = opened ? p.cursor : line._after;
-        if (!opened) line._on({ event: "push.open", id: from || at, data: { ...hello, topics: line._topics } });
-        opened = true;
-        if (from && behind) await catchUp(line, from);
-      };
-      const moves = async ({ prev, frame }: Move) => {
-        const missed = prev !== chain;
-        chain = frame.id!;
-        if (!covered) return;
-        if (missed) await catchUp(line, p.cursor);
-        if (frame.event !== "push.subscriptions" && frame.event !== "push.close") line._on(frame);
-      };
-      line._change = async () => {
-        covered = false;
-        join();
-      };
-      let last: Promise<unknown> = Promise.resolve();
-      await new Promise((_, fail) => {
-        hear = (word) => {
-          if ("lost" in word) fail(new kit._PushError("the leading tab has lost its connection"));
-          last = last.then(async () => ("at" in word ? stands(word) : "prev" in word && moves(word))).catch(fail);
-        };
-        line._signal.addEventListener("abort", () => (hear = idle));
-        join();
-      });
-    },
+  p._skip = (frame) => {
+    const { id, event, topic } = frame;
+    if (!id) return false;
+    if (leads) {
+      tell({ prev: chain, frame });
+      chain = id;
+      if (event === "push.subscriptions") queueMicrotask(stand);
+    }
+    if (event.startsWith("push.")) return false;
+    if (known.has(id)) return true;
+    known.add(id);
+    if (known.size > REMEMBERED) known.delete(known.values().next().value!);
+    const ours = [...p._own.keys()].some((own) => match(own, topic!));
+    if (!ours) p.cursor = id;
+    return !ours;
   };
+
+  // The line of a member: it follows the leader while that reads all we want.
+  const follow = async (_: unknown, line: Line) => {
+    let covered = false;
+    let opened = false;
+    const stands = async ({ at, topics, hello }: Stand) => {
+      const behind = !covered || chain !== at;
+      chain = at;
+      covered = line._topics.every((t) => topics.includes(t));
+      if (!covered) return;
+      const from = opened ? p.cursor : line._after;
+      if (!opened) line._on({ event: "push.open", id: from || at, data: { ...hello, topics: line._topics } });
+      opened = true;
+      if (from && behind) await catchUp(line, from);
+    };
+    const moves = async ({ prev, frame }: Move) => {
+      const missed = prev !== chain;
+      chain = frame.id!;
+      if (!covered) return;
+      if (missed) await catchUp(line, p.cursor);
+      if (frame.event !== "push.subscriptions" && frame.event !== "push.close") line._on(frame);
+    };
+    line._change = async () => {
+      covered = false;
+      join();
+    };
+    let last: Promise<unknown> = Promise.resolve();
+    await new Promise((_, fail) => {
+      hear = (word) => {
+        if ("lost" in word) fail(failure("the leading tab has lost its connection", 0));
+        last = last.then(async () => ("at" in word ? stands(word) : "prev" in word && moves(word))).catch(fail);
+      };
+      line._signal.addEventListener("abort", () => (hear = idle));
+      join();
+    });
+  };
+  p._ways = { tab: follow };
 
   navigator.locks.request(name, { signal: p._ends.signal }, lead).catch(() => {}); // closed before it led
   const leave = () => tell({ member: self, topics: [] });
@@ -143,5 +149,4 @@ export const share = (p: Push, kit: Kit): Tabs | undefined => {
     channel.postMessage({ member: self, topics: [] });
     channel.close();
   });
-  return tabs;
 };

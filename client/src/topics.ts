@@ -1,9 +1,8 @@
 /** Checks what a caller gives as topics. */
 export const checked = (topics: unknown): string[] => {
-  const list = typeof topics === "string" ? [topics] : topics;
-  if (!Array.isArray(list) || !list.every((t) => /^[^/]+(\/[^/]+)*$/.test(t))) {
-    throw TypeError(`${topics}: a topic is like "orders/42", a pattern like "orders/*"`);
-  }
+  const list = [topics].flat() as string[];
+  if (!list.every((t) => t?.match?.(/^[^/]+(\/[^/]+)*$/)))
+    throw TypeError(`${topics}: a topic is like "orders/42" or "orders/*"`);
   return list;
 };
 

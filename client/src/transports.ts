@@ -28,7 +28,7 @@ export const url = ({ _base }: Mount, topics: readonly string[], after: string, 
 const websocket = async (mount: Mount, line: Line) => {
   const protocols = ["push.v1"];
   if (mount._options.token) {
-    if (mount._noTickets) throw Error("there are no tickets here");
+    if (mount._noTickets) throw Error("no tickets");
     try {
       protocols.push("push.ticket." + (await post(mount, "/tickets", { topics: line._topics }, line._signal)).ticket);
     } catch (e: any) {
@@ -46,13 +46,8 @@ const websocket = async (mount: Mount, line: Line) => {
         socket.send(JSON.stringify({ ...action, ref }));
       });
     line._change = (action, topics) => line._send!({ action, topics });
-    socket.onmessage = ({ data }) => {
-      try {
-        line._on(JSON.parse(data));
-      } catch (e) {
-        fail(e);
-      }
-    };
+    const on = async (text: string) => line._on(JSON.parse(text));
+    socket.onmessage = ({ data }) => on(data).catch(fail);
     socket.onerror = socket.onclose = ({ code }: any) => fail(new PushError("closed with " + code, code));
   });
 };
@@ -69,10 +64,10 @@ const sse = async (mount: Mount, line: Line) => {
   await read(line, res, "text/event-stream", (text) => {
     const lines = text.split("\n");
     lines[0] = rest + lines[0];
-    if ((rest = lines.pop()!).length > MOST) throw Error("an event that does not end");
+    if ((rest = lines.pop()!).length > MOST) throw Error("it does not end");
     for (const l of lines) {
       if (l.startsWith("data:")) line._on(JSON.parse(l.slice(5)));
-      if (l.startsWith("retry:")) mount._retry = Math.max(SHORTEST, bounded(+l.slice(6)) ?? 0);
+      if (l.startsWith("retry:")) mount._retry = bounded(Math.max(SHORTEST, +l.slice(6) || 0))!;
     }
   });
 };
@@ -91,13 +86,13 @@ export const page = async (mount: Mount, line: Line, after: string, wait = 0, to
   });
   let text = "";
   await read(line, res, "application/json", (more) => {
-    if ((text += more).length > MOST) throw Error("a page that does not end");
+    if ((text += more).length > MOST) throw Error("it does not end");
   });
   const got = JSON.parse(text);
   return after ? got : { items: [], gap: null, last: got.last };
 };
 
-const HEARTBEAT = 25_000; // ms
+export const HEARTBEAT = 25_000; // ms
 const PAUSE = 3000; // ms between polls that do not wait
 
 /** Polling. What a stream is told in control events it says itself. */

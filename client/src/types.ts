@@ -46,9 +46,9 @@ export interface Options {
 
 export interface PublishOptions {
   /** The conflation key. */
-  key?: string;
-  /** The media type of binary data. Default application/octet-stream. */
-  type?: string;
+  key?: string | undefined;
+  /** The media type. Default application/json, of bytes application/octet-stream. */
+  type?: string | undefined;
 }
 
 /** The events of a Push itself. `data` says more. */

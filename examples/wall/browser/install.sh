@@ -30,6 +30,8 @@ if [ ${#packages[@]} -gt 0 ]; then
 	apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 
-if ! [ node_modules/.package-lock.json -nt package-lock.json ]; then
-	npm ci --ignore-scripts --no-audit --no-fund
-fi
+for dir in . ../../../client; do
+	if ! [ "$dir/node_modules/.package-lock.json" -nt "$dir/package-lock.json" ]; then
+		(cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund)
+	fi
+done
