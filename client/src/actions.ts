@@ -52,10 +52,10 @@ export const drop = (p: Push, topic: string, why: PushError): void => {
   emit(p, "error", Object.assign(why, { topic }));
 };
 
-/** Shows the line a new token. @internal */
-export const renew = async (p: Push, line: Line): Promise<void> => {
+/** Shows the line a token. @internal */
+export const renew = async (p: Push, line: Line, fresh: boolean): Promise<void> => {
   try {
-    const token = await p._options.token!(true);
+    const token = await p._options.token!(fresh);
     if (line._send) await line._send({ action: "credentials", token });
     else await ask({ ...p, _options: { token: () => token } }, `${p._base}/connections/${line._cid}/credentials`, { method: "PUT" });
   } catch (e) {

@@ -99,6 +99,7 @@ const hello = (p: Push, line: Line, { id, data }: Frame): void => {
   p._fresh = false;
   p.cursor = id!;
   p._hello = data;
+  if (line._send && p._options.token) renew(p, line, false); // a ticket is good for these topics only
   emit(p, "open", data);
   sync(p);
   p._flush?.();
@@ -108,7 +109,7 @@ const hello = (p: Push, line: Line, { id, data }: Frame): void => {
 const lost = (p: Push, line: Line, why: PushError, names: readonly string[]): PushError => {
   p._line = undefined;
   p.transport = "";
-  if (p.readyState < 2) p.readyState = 0;
+  (p.readyState as number) &= 2; // closed stays closed
   for (const reply of p._replies.values()) reply(0, why);
   p._replies.clear();
   if (why === AGAIN) return why;
@@ -135,7 +136,7 @@ const hear = (p: Push, line: Line, frame: Frame): void => {
   } else if (event === "push.subscriptions") {
     line._topics = data.topics;
     sync(p); // one that is not granted any more is asked for, refused, and told
-  } else if (event === "push.expiring") renew(p, line);
+  } else if (event === "push.expiring") renew(p, line, true);
   else if (event === "push.close") line._end(closing(data));
   else if (!event.startsWith("push.")) deliver(p, frame as Frame & Envelope);
 };
@@ -161,7 +162,7 @@ const seekBetter = (p: Push, line: Line): void => {
       );
       line._signal.addEventListener("abort", () => probe._end(AGAIN));
     },
-    p._better * (0.75 + Math.random() / 2),
+    p._better * (1 + Math.random() / 2),
   );
   line._signal.addEventListener("abort", () => clearTimeout(timer));
 };

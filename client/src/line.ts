@@ -80,7 +80,7 @@ export const open = (
   };
   listen();
   transport(line).then(
-    () => line._end(new PushError(name + ": ended")),
+    () => line._end(new PushError(name + ": over")),
     (e) => line._end(e instanceof PushError ? e : new PushError(`${name}: ${e?.message ?? e}`)),
   );
   return line;

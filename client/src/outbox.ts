@@ -41,7 +41,7 @@ export const outbox = (p: Push) => {
   };
 
   return async (post: Post): Promise<{ id: string }> => {
-    if (waiting >= FULL) throw new PushError("publish: too many wait: await some");
+    if (waiting >= FULL) throw new PushError("publish: too many wait");
     waiting++;
     const answer = last.then(() => deliver(post));
     last = answer.catch(() => {}).then(() => waiting--);

@@ -8,7 +8,7 @@ import type { transports } from "./transports.js";
 import type { Envelope, Frame, Options, PublishOptions, PushEventMap } from "./types.js";
 
 /** ms until a better transport is tried, then doubling. @internal */
-export const BETTER_AFTER = 15_000;
+export const BETTER_AFTER = 12_000;
 const UNREAD = 10_000; // events that wait for a for await
 
 /**

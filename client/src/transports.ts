@@ -93,7 +93,7 @@ export const page = async (mount: Mount, line: Line, after: string, wait = 0, to
 };
 
 export const HEARTBEAT = 25_000; // ms
-const PAUSE = 3000; // ms between polls that do not wait
+const PAUSE = 2500; // ms between polls that do not wait
 
 /** Polling. What a stream is told in control events it says itself. */
 const poll = (wait: number) => async (mount: Mount, line: Line) => {
@@ -108,7 +108,7 @@ const poll = (wait: number) => async (mount: Mount, line: Line) => {
     if (got.gap) line._on({ event: "push.gap", data: got.gap });
     got.items.forEach(line._on);
     line._on({ event: "push.heartbeat", id: (after = got.last), data: {} });
-    if (!wait && !first) await sleep(PAUSE * (0.5 + Math.random()));
+    if (!wait && !first) await sleep(PAUSE * (1 + Math.random() / 2));
     line._signal.throwIfAborted();
   }
 };
