@@ -47,7 +47,7 @@ test("offline, events wait in order, and only so many", () => staged(async ({ se
   proxy.cut();
   await until("it is offline", () => r.push.readyState === 0);
   const all = Array.from({ length: 1000 }, (_, i) => r.push.publish("t/a", "n", i));
-  await assert.rejects(r.push.publish("t/a", "n", -1), /too many wait);
+  await assert.rejects(r.push.publish("t/a", "n", -1), /too many wait/);
   r.push.close();
   const results = await Promise.allSettled(all);
   assert.ok(results.every((x) => x.status === "rejected" && /closed/.test(x.reason.message)));

@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -42,6 +43,7 @@ func run(addr string, heartbeat time.Duration, count int, files string) error {
 	hub.Handle("t/refused", func(context.Context, *push.Inbound) error { return push.Refuse("not this one") })
 	mount, err := rest.New(rest.Config{
 		Hub: hub, Auth: rest.Public(push.Sub("t/**"), push.Pub("t/**")), Prefix: "/push", Heartbeat: heartbeat,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		return err
