@@ -42,8 +42,11 @@ type expiry struct {
 	all     bool  // every member was asked in this round
 }
 
-// expiresToo takes a member's expiry into account.
-func (c *cohort) expiresToo(at int64) { c.expiry.soonest = sooner(c.expiry.soonest, at) }
+// expiresToo takes a member's expiry into account, also if the member was asked
+// already in this round.
+func (c *cohort) expiresToo(at int64) {
+	c.expiry.soonest, c.expiry.left = sooner(c.expiry.soonest, at), sooner(c.expiry.left, at)
+}
 
 func sooner(a, b int64) int64 {
 	if a == 0 || b != 0 && b < a {
@@ -301,8 +304,9 @@ func (c *cohort) hand(dst []*Stream) (todo []*Stream, over bool) {
 	c.upto = c.end
 	now := c.due()
 	if c.handed == 0 {
-		c.expiry.left, c.expiry.all = 0, now != 0
+		c.expiry.left, c.expiry.all = 0, true
 	}
+	c.expiry.all = c.expiry.all && now != 0 // the clock may be set back
 	for len(dst) < turn && c.handed < len(c.members) {
 		st := c.members[c.handed]
 		if now != 0 && c.expired(st, now) {
