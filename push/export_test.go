@@ -2,11 +2,13 @@ package push
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
-// LogState is what a log holds, for tests of what it frees.
-type LogState struct{ Topics, Patterns, Links, Events, Bytes, Aging, Parked int }
+// LogState is what a log holds, for tests of what it frees. Together are those
+// of the parked that wait in a cohort.
+type LogState struct{ Topics, Patterns, Links, Events, Bytes, Aging, Parked, Together int }
 
 // State returns what the hub's log holds.
 func (h *Hub) State() LogState {
@@ -17,14 +19,24 @@ func (h *Hub) State() LogState {
 		Topics: len(l.topics), Patterns: len(l.patterns), Events: len(l.all.ring.live()) - l.all.ring.dead,
 		Bytes: l.bytes, Aging: len(l.expiry), Parked: len(l.all.parked) + len(l.lobby.parked),
 	}
+	for _, f := range l.feeds() {
+		s.Parked += len(f.parked)
+		for _, c := range f.cohorts {
+			s.Together += len(c.members)
+		}
+	}
 	for _, t := range l.topics {
-		s.Parked += len(t.parked)
 		s.Links += len(t.patterns)
 	}
-	for _, f := range l.patterns {
-		s.Parked += len(f.parked)
-	}
+	s.Parked += s.Together
 	return s
+}
+
+func (l *log) feeds() (all []*feed) {
+	for _, t := range l.topics {
+		all = append(all, &t.feed)
+	}
+	return slices.AppendSeq(all, maps.Values(l.patterns))
 }
 
 // Open returns the hub's subscriptions.
@@ -33,8 +45,71 @@ func (h *Hub) Open() (open []*Subscription) {
 	return open
 }
 
-// CheckLog reports what is wrong inside the hub's log, or nil.
-func (h *Hub) CheckLog() error { return h.log.check() }
+// CheckLog reports what is wrong inside the hub's log and cohorts, or nil.
+func (h *Hub) CheckLog() error {
+	if err := h.log.check(); err != nil {
+		return err
+	}
+	open := h.Open()
+	h.log.mu.Lock()
+	defer h.log.mu.Unlock()
+	for _, f := range h.log.feeds() {
+		if err := f.checkCohorts(); err != nil {
+			return fmt.Errorf("cohorts of %s: %w", f.pattern, err)
+		}
+	}
+	for _, s := range open {
+		if st := s.reader.stream.Load(); st != nil && st.cohort != nil {
+			if err := st.checkCohort(); err != nil {
+				return fmt.Errorf("a stream of %q: %w", s.topicsLocked(), err)
+			}
+		}
+	}
+	return nil
+}
+
+// checkCohorts checks those that wait at f.
+func (f *feed) checkCohorts() error {
+	type kind struct {
+		*shard
+		*Encoding
+	}
+	kinds := map[kind]bool{}
+	for _, c := range f.cohorts {
+		k := kind{c.shard, c.enc}
+		if len(c.members) == 0 || !c.parked || c.handed != 0 || c.feed != f || c.batch != nil || kinds[k] {
+			return fmt.Errorf("one of %d waits wrongly: parked %v, handed %d, again %v", len(c.members), c.parked, c.handed, kinds[k])
+		}
+		kinds[k] = true
+		for _, st := range c.members {
+			if st.cohort != c {
+				return fmt.Errorf("a member is elsewhere")
+			}
+		}
+	}
+	return nil
+}
+
+// checkCohort checks a stream's place in its cohort, which nobody else has.
+func (st *Stream) checkCohort() error {
+	c, r := st.cohort, &st.sub.reader
+	st.shard.mu.Lock()
+	defer st.shard.mu.Unlock()
+	at := c.expiry.soonest
+	switch {
+	case c.handed < 0 || c.handed > len(c.members) || st.place >= len(c.members) || c.members[st.place] != st:
+		return fmt.Errorf("not at its place %d of %d, %d handed", st.place, len(c.members), c.handed)
+	case c.shard != st.shard || c.enc != st.frames.Encoding() || c.parked != slices.Contains(c.feed.cohorts, c):
+		return fmt.Errorf("in a cohort of others, or of nowhere")
+	case len(r.atts) != 1 || r.atts[0].feed != c.feed || slices.Contains(c.feed.parked, r.atts[0]):
+		return fmt.Errorf("follows another feed, or waits twice")
+	case st.held || st.left:
+		return fmt.Errorf("held %v, left %v", st.held, st.left)
+	case st.sub.expires != 0 && (at == 0 || at > st.sub.expires):
+		return fmt.Errorf("its credentials run out unnoticed")
+	}
+	return nil
+}
 
 // CheckLog reports what is wrong inside the broker's log, or nil.
 func (b *Memory) CheckLog() error { return b.log.check() }
