@@ -107,6 +107,27 @@ func TestDeliveriesAreToldByCPUToo(t *testing.T) {
 	}
 }
 
+// How far the floor lies from itself says what a ratio to it is worth.
+func TestFiguresTellTheFloorsSpread(t *testing.T) {
+	s := set(t, line("broadcast", ourSSE, nil), line("broadcast", hijack, nil), line("broadcast", hijack, fields{cpu: 2.0}), line("broadcast", hijack, fields{cpu: 2.5}))
+	var b strings.Builder
+	writeFigures(&b, s, []figure{costs("broadcast", ourSSE, hijack, 1.15), complete("broadcast", ourSSE), complete("idle", ourSSE)})
+	want := `
+### figures
+
+|                                |                      wanted |          measured | floor's spread |      reached |
+| ------------------------------ | --------------------------: | ----------------: | -------------: | -----------: |
+| broadcast, SSE: CPU a delivery |  ≤ 1.15 × floor-hijackqueue |            0.50 × |           75 % |          yes |
+| broadcast, SSE                 | 0 lost, 0 doubled, all stay | 0 lost, 0 doubled |                |          yes |
+| idle, SSE                      | 0 lost, 0 doubled, all stay |                   |                | not measured |
+
+2 reached, 0 not reached, 1 not measured.
+`
+	if b.String() != want {
+		t.Errorf("got%s\nwant%s", b.String(), want)
+	}
+}
+
 // A typing error in a figure's name would show as "not measured" for ever.
 func TestFiguresAreOfPeersAndTestsThatThereAre(t *testing.T) {
 	text, err := os.ReadFile("../peers.json")
