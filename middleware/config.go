@@ -26,6 +26,8 @@ type (
 	Problem = rest.Problem
 	// Limits bound what one client can do.
 	Limits = rest.Limits
+	// Presence says at which topics clients can see each other.
+	Presence = rest.Presence
 	// Connection describes a stream or a waiting poll.
 	Connection = rest.Connection
 	// AuthorizeFunc is a rule of the application's own next to the grants.
@@ -115,6 +117,10 @@ type Config struct {
 	// Optional. Default "X-Forwarded-For".
 	ProxyHeader string
 
+	// Presence says at which topics clients can see each other.
+	// Optional. Default: nowhere.
+	Presence Presence
+
 	// Heartbeat is the silence after which a stream says that it is alive.
 	// Optional. Default 25 s, which is also the most.
 	Heartbeat time.Duration
@@ -139,7 +145,7 @@ func (cfg *Config) toRest(hub *push.Hub) rest.Config {
 		Hub: hub, Auth: cfg.Auth, Authorize: cfg.Authorize, Cookies: cfg.Cookies, BearerSubprotocol: cfg.BearerSubprotocol,
 		MaxTokenLife: cfg.MaxTokenLife, PublicURL: cfg.PublicURL, Origins: cfg.Origins,
 		MaxMessage: cfg.MaxMessage, MaxTopics: cfg.MaxTopics, MaxConnections: cfg.MaxConnections,
-		Limits: cfg.Limits, TrustedProxies: cfg.TrustedProxies, ProxyHeader: cfg.ProxyHeader,
+		Limits: cfg.Limits, TrustedProxies: cfg.TrustedProxies, ProxyHeader: cfg.ProxyHeader, Presence: cfg.Presence,
 		Heartbeat: cfg.Heartbeat, OnOpen: cfg.OnOpen, OnClose: cfg.OnClose, Logger: cfg.Logger,
 	}
 }

@@ -47,7 +47,7 @@ type checker struct {
 func newChecker(t *testing.T, hub *push.Hub, limits rest.Limits) *checker {
 	h, err := rest.New(rest.Config{
 		Hub: hub, Prefix: "/push", PublicURL: "http://" + host, Auth: rest.AuthFunc(authenticate), Limits: limits,
-		TrustedProxies: []string{"127.0.0.1"}, MaxMessage: 1000, MaxConnections: 100, Logger: slog.New(slog.DiscardHandler),
+		TrustedProxies: []string{"127.0.0.1"}, MaxMessage: 1000, Presence: rest.Presence{Topics: []string{"room"}}, MaxConnections: 100, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -41,6 +41,7 @@ func TestDocumentSaysWhatTheServerDoes(t *testing.T) {
 		c.batch()
 		c.connections()
 		c.credentials()
+		c.presence()
 		c.tooMuch()
 		c.complete()
 	})
@@ -232,6 +233,19 @@ func (c *checker) credentials() {
 		c.do(http.StatusRequestEntityTooLarge, http.MethodPost, path, strings.Repeat(" ", 2000), isJSON, "User: ann")
 		c.slow(http.MethodPost, path, "User: ann")
 	}
+}
+
+func (c *checker) presence() {
+	for _, user := range []string{"ann", "bob"} {
+		c.do(http.StatusOK, http.MethodGet, "/topics/room", "", asSSE, "User: "+user)
+	}
+	synctest.Wait()
+	got := c.do(http.StatusOK, http.MethodGet, "/presence/room?limit=1", "")
+	if !strings.Contains(string(got.body), `"total":2`) || got.Header.Get("Link") == "" {
+		c.Errorf("presence: %s %v", got.body, got.Header)
+	}
+	c.do(http.StatusBadRequest, http.MethodGet, "/presence/room?limit=x", "")
+	c.do(http.StatusNotFound, http.MethodGet, "/presence/wall", "")
 }
 
 // tooMuch checks the limits of operations themselves.

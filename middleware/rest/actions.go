@@ -81,10 +81,7 @@ func (c *conn) publish(ctx context.Context, who *Principal, a *ws.Action) (any, 
 	if c.stream.fixed && e.Topic != c.stream.single {
 		return nil, problemf(http.StatusForbidden, "this stream is bound to its topic")
 	}
-	if p := checkTopic(e.Topic); p != nil {
-		return nil, p
-	}
-	if p := c.h.may(ctx, who, push.ActionPub, e.Topic); p != nil {
+	if p := c.h.mayPublish(ctx, who, e.Topic); p != nil {
 		return nil, p
 	}
 	s := submission{event: e, key: e.Idem}

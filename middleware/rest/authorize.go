@@ -18,10 +18,11 @@ type AuthorizeFunc func(ctx context.Context, p *Principal, action push.Action, t
 // that it cannot be known now.
 func (h *Handler) denied(ctx context.Context, who *Principal, action push.Action, topics []string) (denied []string, p *Problem) {
 	for _, t := range topics {
-		ok := who.Allows(action, t)
+		action, of := presenceAction(action, t)
+		ok := who.Allows(action, of)
 		if ok && h.cfg.Authorize != nil {
 			var err error
-			if ok, err = h.cfg.Authorize(ctx, who, action, t); err != nil {
+			if ok, err = h.cfg.Authorize(ctx, who, action, of); err != nil {
 				p := problemf(http.StatusServiceUnavailable, "the server cannot decide this right now").retryAfter(time.Second)
 				p.Err = err
 				return nil, p

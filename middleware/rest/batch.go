@@ -101,17 +101,9 @@ func (q *request) batched(raw json.RawMessage) *submission {
 	case int64(len(e.Data)) > q.cfg.MaxMessage:
 		s.err = problemf(http.StatusRequestEntityTooLarge, "the event is larger than %d bytes", q.cfg.MaxMessage)
 	default:
-		if p := q.mayPublish(e.Topic); p != nil {
+		if p := q.mayPublish(q.r.Context(), q.who, e.Topic); p != nil {
 			s.err = p
 		}
 	}
 	return s
-}
-
-// mayPublish checks a topic that a client wants to publish to.
-func (q *request) mayPublish(topic string) *Problem {
-	if p := checkTopic(topic); p != nil {
-		return p
-	}
-	return q.may(q.r.Context(), q.who, push.ActionPub, topic)
 }

@@ -83,6 +83,10 @@ type Config struct {
 	// to it or replace it. Optional. Default "X-Forwarded-For".
 	ProxyHeader string
 
+	// Presence says at which topics clients can see each other. Optional.
+	// Default: nowhere.
+	Presence Presence
+
 	// Heartbeat is the silence after which a stream says that it is alive.
 	// Optional. Default 25 s, below the 30 s and 60 s of common proxies.
 	Heartbeat time.Duration
@@ -153,6 +157,9 @@ func New(cfg Config) (*Handler, error) {
 	if h.resource, _ = cfg.Auth.(ProtectedResource); h.resource != nil && cfg.PublicURL == "" {
 		return nil, errors.New("rest: Config.PublicURL is missing: with bearer tokens set it to scheme and host as clients see them, " +
 			"e.g. https://api.example.com, so that a forged Host changes nothing")
+	}
+	if h.presence, err = newPresence(&cfg); err != nil {
+		return nil, err
 	}
 	return h, nil
 }

@@ -27,6 +27,10 @@ type conn struct {
 	limit     *rate.Limiter // of actions through the REST twins
 
 	updating sync.Mutex // held while the topics are checked and changed
+	visitor  string     // an anonymous client's name for others; of presence.attend
+
+	present  map[memberKey]bool // where it is; guarded by presence.mu
+	departed bool               // guarded by presence.mu
 
 	mu     sync.Mutex
 	who    *Principal
@@ -111,6 +115,9 @@ func (q *request) open(ctx context.Context, s stream, transport string) (*conn, 
 
 // opened tells of the connection. The caller has deferred close.
 func (c *conn) opened() {
+	c.updating.Lock()
+	c.h.presence.attend(c)
+	c.updating.Unlock()
 	if c.h.cfg.OnOpen != nil {
 		c.h.cfg.OnOpen(c.describe())
 	}
@@ -124,6 +131,7 @@ func (c *conn) close() {
 	described := c.describe()
 	c.h.conns.remove(c.sub.ID(), c.caller)
 	c.sub.Close()
+	c.h.presence.depart(c)
 	c.mu.Lock()
 	c.closed = true
 	c.stopExpiry()
@@ -198,6 +206,7 @@ func (c *conn) update(ctx context.Context, who *Principal, add, remove []string,
 	if err != nil {
 		return push.ID{}, AsProblem(err)
 	}
+	c.h.presence.attend(c)
 	return at, nil
 }
 

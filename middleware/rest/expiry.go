@@ -114,6 +114,7 @@ func (c *conn) replace(ctx context.Context, who *Principal) error {
 		if _, err := c.sub.Update(nil, denied, "not granted any more"); err != nil {
 			return err
 		}
+		c.h.presence.attend(c)
 	}
 	c.mu.Lock()
 	c.who = who

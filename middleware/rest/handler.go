@@ -23,6 +23,8 @@ type Handler struct {
 	idem    idemKeys
 	revoked revocations
 
+	presence *presence // nil if it is on nowhere
+
 	resource ProtectedResource // Auth, if it is one
 
 	untrusted sync.Once // a proxy in front was logged

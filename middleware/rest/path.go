@@ -15,6 +15,14 @@ import (
 // refused: escaped slashes and percent signs, dot segments, names that are not
 // in NFC.
 func pathTopic(escaped string) (string, *Problem) {
+	topic, p := canonicalTopic(escaped)
+	if p != nil {
+		return "", p
+	}
+	return topic, checkTopic(topic)
+}
+
+func canonicalTopic(escaped string) (string, *Problem) {
 	topic, err := url.PathUnescape(escaped)
 	if err != nil {
 		return "", problemf(http.StatusBadRequest, "the topic in the path is not escaped properly: %s", err)
@@ -25,7 +33,7 @@ func pathTopic(escaped string) (string, *Problem) {
 	if strings.Contains(topic, "*") {
 		return "", problemf(http.StatusBadRequest, "a path names one topic: use /events?topic=%s for a pattern", url.QueryEscape(topic))
 	}
-	return topic, checkTopic(topic)
+	return topic, nil
 }
 
 func checkTopic(topic string) *Problem {
@@ -48,17 +56,23 @@ func (h *Handler) checkTopics(topics []string) *Problem {
 		return h.tooManyTopics(len(topics))
 	}
 	for _, t := range topics {
-		if err := push.CheckPattern(t); err != nil {
-			return problemf(http.StatusBadRequest, "%s", err)
-		}
-		if t[0] == '$' {
-			return problemf(http.StatusBadRequest, "topic %q: a leading $ is reserved", t)
-		}
-		if p := checkNFC(t); p != nil {
+		if p := h.checkReadable(t); p != nil {
 			return p
 		}
 	}
 	return nil
+}
+
+// checkReadable checks a topic or pattern that a client wants to read: of the
+// reserved ones those of presence, where that is on.
+func (h *Handler) checkReadable(topic string) *Problem {
+	if err := push.CheckPattern(topic); err != nil {
+		return problemf(http.StatusBadRequest, "%s", err)
+	}
+	if topic[0] == '$' && (h.presence == nil || !strings.HasPrefix(topic, presenceTopics)) {
+		return problemf(http.StatusBadRequest, "topic %q: a leading $ is reserved", topic)
+	}
+	return checkNFC(topic)
 }
 
 func (h *Handler) tooManyTopics(n int) *Problem {

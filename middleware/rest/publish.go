@@ -17,7 +17,7 @@ import (
 // publish answers POST /topics/{topic}.
 func (q *request) publish() error {
 	topic := q.topic
-	if p := q.may(q.r.Context(), q.who, push.ActionPub, topic); p != nil {
+	if p := q.mayPublish(q.r.Context(), q.who, topic); p != nil {
 		return p
 	}
 	if p := q.limits.message(q.caller(), 1); p != nil {

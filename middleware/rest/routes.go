@@ -40,7 +40,7 @@ type answer struct {
 
 // resources is the table.
 func resources() []resource {
-	return slices.Concat(topicResources(), connectionResources(), credentialResources(), []resource{openAPIResource()})
+	return slices.Concat(topicResources(), connectionResources(), credentialResources(), []resource{presenceResource(), openAPIResource()})
 }
 
 const (
@@ -60,7 +60,10 @@ func (q *request) route(path string) (*resource, error) {
 		case !ok:
 			continue
 		case name == "topic":
-			topic, p := pathTopic(arg)
+			topic, p := canonicalTopic(arg)
+			if p == nil {
+				p = q.checkReadable(topic)
+			}
 			if p != nil {
 				return nil, p
 			}

@@ -7,6 +7,14 @@ import (
 	"github.com/dualpush-go/dualpush/push"
 )
 
+// mayPublish checks a topic that who wants to publish to.
+func (h *Handler) mayPublish(ctx context.Context, who *Principal, topic string) *Problem {
+	if p := checkTopic(topic); p != nil {
+		return p
+	}
+	return h.may(ctx, who, push.ActionPub, topic)
+}
+
 // submission is an event that a client wants to publish, and what became of it.
 type submission struct {
 	event push.Event

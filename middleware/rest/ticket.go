@@ -127,7 +127,8 @@ func (q *request) ticketGrants(ask *TicketRequest) (grants []push.Grant, p *Prob
 			return nil, p
 		}
 		for _, topic := range ask.Topics {
-			grants = append(grants, push.Grant{Action: action, Pattern: topic})
+			action, of := presenceAction(action, topic)
+			grants = append(grants, push.Grant{Action: action, Pattern: of})
 		}
 	}
 	return grants, nil
