@@ -256,6 +256,7 @@ func TestNobodyPublishesPresence(t *testing.T) {
 		if r, _ := c.act(`{"action":"publish","topic":"$presence/room/1","data":{"id":"eve"}}`); r.Problem == nil || r.Problem.Status != http.StatusBadRequest {
 			t.Errorf("%+v", r)
 		}
+		synctest.Wait()
 		if got := comings(t, s.hub, "room/1"); !slices.Equal(got, []string{"+ann"}) {
 			t.Errorf("told were %v", got)
 		}

@@ -91,6 +91,7 @@ func TestRevocationReachesTheOtherNode(t *testing.T) {
 		b.follow(tk.path, same).close()
 		start := time.Now()
 		a.expect(http.StatusNoContent, a.post("/revocations", `{"sub":"ann"}`, admin))
+		synctest.Wait() // b reads it from the log, as it reads what is published after it
 		a.publish("wall", "after")
 		var end closeData
 		if es.expect("push.close", &end); end.Code != push.CloseForbidden {
