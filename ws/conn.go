@@ -8,18 +8,22 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/dualpush-go/dualpush/push"
+	"github.com/dualpush-go/dualpush/push/direct"
 )
 
 const (
-	piece     = 64 << 10              // how much is written under one deadline, in bytes
-	patience  = 2 * time.Second       // how long the end of a connection may take
-	blocked   = 10 * time.Millisecond // a write that took longer had to wait for the client
-	readSize  = 512                   // of the buffer for reading, in bytes
-	drainSize = 16 << 20              // how much is read and thrown away at the end, in bytes
+	piece      = 64 << 10              // how much is written under one deadline, in bytes
+	patience   = 2 * time.Second       // how long the end of a connection may take
+	blocked    = 10 * time.Millisecond // a write that took longer had to wait for the client
+	readSize   = 512                   // of the buffer for reading, in bytes
+	headerSize = 16                    // the same, where another buffer lies below it while there is something to read
+	aheadSize  = 4 << 10               // of that one
+	drainSize  = 16 << 20              // how much is read and thrown away at the end, in bytes
 )
 
 // conn is the connection below coder's. coder reads through it. Everything
@@ -27,8 +31,9 @@ const (
 // the frames of a batch, a pong, a reply.
 type conn struct {
 	net.Conn
-	opts *Options
-	born time.Time
+	opts      *Options
+	born      time.Time
+	hubWrites bool // if the connection is the system's own
 
 	stream  atomic.Pointer[push.Stream] // set while the hub writes; then nobody else does
 	lock    chan struct{}               // held while writing
@@ -41,9 +46,15 @@ type conn struct {
 	heard  atomic.Int64 // when there was the last sign of life, by now
 	pinger *time.Timer
 
+	// Where the hub writes, nobody reads while there is nothing to read:
+	direct *direct.Conn
+	silent func() // the client has given no sign of life for too long
+	kick   func() // the connection is broken, which whoever reads is to see
+
 	// Of the reading goroutine:
 	br       *bufio.Reader    // coder's
-	early    []byte           // what net/http had read before the hijack
+	early    []byte           // what was read before it was asked for: first by net/http
+	ahead    *[]byte          // what early is in, to be given back
 	raw      int64            // bytes read
 	mark     int64            // of these, up to the end of the last message
 	controls bucket           // pings and pongs
@@ -51,9 +62,9 @@ type conn struct {
 	lost     error            // how the connection broke
 }
 
-func newConn(opts *Options) *conn {
+func newConn(opts *Options, hubWrites bool) *conn {
 	return &conn{
-		opts: opts, born: time.Now(), lock: make(chan struct{}, 1),
+		opts: opts, hubWrites: hubWrites, born: time.Now(), lock: make(chan struct{}, 1),
 		controls: newBucket(controlRate, controlBurst),
 	}
 }
@@ -65,7 +76,13 @@ func (c *conn) take(nc net.Conn, rw *bufio.ReadWriter) *bufio.ReadWriter {
 	c.Conn = nc
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	c.early = slices.Clone(early)
-	*rw.Reader = *bufio.NewReaderSize(c, readSize)
+	size := readSize
+	if c.hubWrites {
+		if c.direct = direct.New(nc, c.opts.WriteTimeout); c.direct != nil {
+			size = headerSize
+		}
+	}
+	*rw.Reader = *bufio.NewReaderSize(c, size)
 	*rw.Writer = *bufio.NewWriterSize(c, 16)
 	c.br = rw.Reader
 	return rw
@@ -111,6 +128,9 @@ func (c *conn) writeFailed(err error) error {
 	err = c.fail(err)
 	c.closed.Store(true)
 	_ = c.Conn.Close()
+	if c.kick != nil {
+		c.kick()
+	}
 	return err
 }
 
@@ -195,14 +215,45 @@ func (c *conn) Read(p []byte) (n int, err error) {
 	if c.fault != nil {
 		return 0, c.fault
 	}
+	if len(c.early) == 0 && c.direct != nil && len(p) < aheadSize {
+		err = c.readAhead()
+	}
 	if len(c.early) > 0 {
 		n = copy(p, c.early)
 		c.early = c.early[n:]
-	} else if n, err = c.hear(p); err != nil {
+	} else if err == nil {
+		n, err = c.hear(p)
+	}
+	if err != nil {
 		c.lost = err
 	}
 	c.raw += int64(n)
 	return n, err
+}
+
+var aheads = sync.Pool{New: func() any { b := make([]byte, aheadSize); return &b }}
+
+func (c *conn) readAhead() error {
+	if c.ahead == nil {
+		c.ahead = aheads.Get().(*[]byte)
+	}
+	n, err := c.hear(*c.ahead)
+	c.early = (*c.ahead)[:n]
+	return err
+}
+
+// emptied reports whether all that was read was used, and then gives the buffer
+// for it back.
+func (c *conn) emptied() bool {
+	if len(c.early) > 0 || c.br.Buffered() > 0 {
+		return false
+	}
+	c.early = nil
+	if c.ahead != nil {
+		aheads.Put(c.ahead)
+		c.ahead = nil
+	}
+	return true
 }
 
 // hear reads while there are signs of life.

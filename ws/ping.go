@@ -25,13 +25,17 @@ func (c *conn) ping() {
 		return
 	}
 	quiet := c.now() - time.Duration(c.heard.Load())
-	if quiet < c.opts.Ping {
+	switch {
+	case quiet < c.opts.Ping:
 		c.pinger.Reset(c.opts.Ping - quiet)
+		return
+	case c.silent != nil && quiet >= c.opts.Ping+pongWait:
+		c.silent()
 		return
 	}
 	if st := c.stream.Load(); st != nil {
 		st.Inject([]byte{finPing, 0}, false)
-		c.pinger.Reset(c.opts.Ping)
+		c.pinger.Reset(pongWait) // nobody reads who would notice the silence
 		return
 	}
 	select {

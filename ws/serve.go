@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -35,7 +36,8 @@ type session struct {
 	framer   wire.Framer
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
-	readDone chan struct{} // closed when the reading goroutine has ended
+	readDone chan struct{} // closed when nothing is read any more
+	reading  atomic.Int32  // where the hub writes: notReading, isReading or hasRead
 
 	// Of the reading goroutine:
 	messages, refusals bucket
@@ -62,7 +64,7 @@ type session struct {
 // connection ended: it is a *push.CloseError if the server did that, which the
 // client was told if it could be, and wraps ErrGone otherwise.
 func Serve(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts *Options) error {
-	s, err := newSession(w, r, sub, opts)
+	s, err := newSession(w, r, sub, opts, false)
 	if err != nil {
 		return err
 	}
@@ -70,11 +72,11 @@ func Serve(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts 
 }
 
 // newSession does the handshake.
-func newSession(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts *Options) (*session, error) {
+func newSession(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts *Options, hubWrites bool) (*session, error) {
 	s := &session{opts: opts.withDefaults(), sub: sub, readDone: make(chan struct{}), framer: envelopes{}}
 	s.messages = newBucket(s.opts.Rate, s.opts.Burst)
 	s.refusals = newBucket(badRate, badBurst)
-	s.conn = newConn(&s.opts)
+	s.conn = newConn(&s.opts, hubWrites)
 	if err := s.accept(w, r); err != nil {
 		return nil, err
 	}
@@ -92,7 +94,11 @@ func (s *session) run(parent context.Context) error {
 
 func (s *session) begin(ctx context.Context) {
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	go func() { _ = s.read() }() // readEnded takes its error
+	if s.conn.direct != nil {
+		s.await()
+	} else {
+		go func() { _ = s.read() }() // readEnded takes its error
+	}
 	s.conn.startPinging()
 }
 
@@ -181,6 +187,9 @@ func (s *session) release() {
 	s.conn.pinger.Stop()
 	s.cancel(nil)
 	_ = s.conn.Conn.Close()
+	if s.conn.direct != nil {
+		s.stopAwaiting()
+	}
 	<-s.readDone
 	_ = s.ws.CloseNow()
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // Start is Serve for a connection that may outlive its handler. Over plain TCP
-// the hub writes it, a goroutine of its own reads it, and Start returns at
-// once; r's context then ends nothing, and only its values are passed on.
+// the hub writes it, it has a goroutine only while there is something to read,
+// and Start returns at once; r's context then ends nothing, and only its values are passed on.
 // Anywhere else it blocks as Serve does. Either way ended is called once, with
 // what Serve would return, when the connection is over; the caller closes sub
 // there. An error means that there was no handshake, as with Serve, and that
@@ -19,11 +19,11 @@ import (
 //
 // IT DOES NOT CHECK THE ORIGIN: see Serve.
 func Start(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts *Options, ended func(error)) error {
-	s, err := newSession(w, r, sub, opts)
+	s, err := newSession(w, r, sub, opts, true)
 	if err != nil {
 		return err
 	}
-	d := direct.New(s.conn.Conn, s.opts.WriteTimeout)
+	d := s.conn.direct
 	if d == nil {
 		ended(s.run(r.Context()))
 		return nil

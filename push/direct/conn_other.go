@@ -5,6 +5,7 @@ package direct
 import (
 	"errors"
 	"net"
+	"syscall"
 	"time"
 )
 
@@ -13,9 +14,10 @@ const supported = false
 // Conn is not available on this platform: New returns nil.
 type Conn struct {
 	*net.TCPConn
-	gone func(error)
+	raw   syscall.RawConn
+	gone  func(error)
+	ready func()
 }
 
 func newConn(*net.TCPConn, time.Duration) (*Conn, error) { return nil, errors.ErrUnsupported }
 func (c *Conn) TryWrite([]byte) (int, error)             { return 0, errors.ErrUnsupported }
-func (c *Conn) left()                                    { c.gone(errLeft) }

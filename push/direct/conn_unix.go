@@ -20,7 +20,8 @@ type Conn struct {
 	*net.TCPConn
 	raw     syscall.RawConn
 	timeout time.Duration
-	gone    func(error)
+	gone    func(error) // of Watch
+	ready   func()      // of Await
 	watched uint64
 }
 
@@ -81,10 +82,4 @@ func (c *Conn) Write(b []byte) (n int, err error) {
 func (c *Conn) Close() error {
 	peers.remove(c)
 	return c.TCPConn.Close()
-}
-
-// left is called when the peer has closed its side.
-func (c *Conn) left() {
-	c.gone(errLeft)
-	_ = c.TCPConn.Close() // frees a writer that waits for it
 }

@@ -1,6 +1,7 @@
 package direct
 
 import (
+	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -20,27 +21,29 @@ type watcher struct {
 
 var peers watcher
 
-// interest is that the peer closed its side, at once, once: a half-closed
-// connection counts as gone.
-const interest = syscall.EPOLLRDHUP | syscall.EPOLLONESHOT
+// What is waited for, once: that the peer closed its side (a half-closed
+// connection counts as gone), or that there is something to read, too.
+const (
+	leaving  = syscall.EPOLLRDHUP | syscall.EPOLLONESHOT
+	readable = leaving | syscall.EPOLLIN
+)
 
-func (w *watcher) add(c *Conn) error {
+// add watches a connection, or goes on to.
+func (w *watcher) add(c *Conn, interest uint32) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.file == nil {
-		fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
-		if err != nil {
-			return err
+	if c.watched != 0 {
+		if w.conns[c.watched] != c {
+			return net.ErrClosed
 		}
-		if err := syscall.SetNonblock(fd, true); err != nil {
-			return err
-		}
-		w.file = os.NewFile(uintptr(fd), "epoll")
-		w.conns = map[uint64]*Conn{}
+		return w.control(c, syscall.EPOLL_CTL_MOD, interest)
+	}
+	if err := w.open(); err != nil {
+		return err
 	}
 	w.last++
 	c.watched = w.last
-	if err := w.control(c, syscall.EPOLL_CTL_ADD); err != nil {
+	if err := w.control(c, syscall.EPOLL_CTL_ADD, interest); err != nil {
 		return err
 	}
 	w.conns[c.watched] = c
@@ -52,7 +55,22 @@ func (w *watcher) add(c *Conn) error {
 	return nil
 }
 
-func (w *watcher) control(c *Conn, op int) error {
+func (w *watcher) open() error {
+	if w.file == nil {
+		fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+		if err != nil {
+			return err
+		}
+		if err := syscall.SetNonblock(fd, true); err != nil {
+			return err
+		}
+		w.file = os.NewFile(uintptr(fd), "epoll")
+		w.conns = map[uint64]*Conn{}
+	}
+	return nil
+}
+
+func (w *watcher) control(c *Conn, op int, interest uint32) error {
 	ep, err := w.file.SyscallConn()
 	if err != nil {
 		return err
@@ -76,7 +94,7 @@ func (w *watcher) remove(c *Conn) {
 		return
 	}
 	delete(w.conns, c.watched)
-	_ = w.control(c, syscall.EPOLL_CTL_DEL) // closing the descriptor does it, too
+	_ = w.control(c, syscall.EPOLL_CTL_DEL, 0) // closing the descriptor does it, too
 	if len(w.conns) == 0 {
 		_ = w.file.SetReadDeadline(time.Unix(1, 0)) // the goroutine ends
 	}
@@ -92,7 +110,7 @@ func (w *watcher) run() {
 			return n > 0
 		})
 		for _, c := range w.find(events[:max(n, 0)]) {
-			c.left()
+			c.fired()
 		}
 		if err != nil && w.goOn() {
 			err = nil
@@ -101,15 +119,15 @@ func (w *watcher) run() {
 }
 
 // find returns the connections that events are about.
-func (w *watcher) find(events []syscall.EpollEvent) (gone []*Conn) {
+func (w *watcher) find(events []syscall.EpollEvent) (fired []*Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, ev := range events {
 		if c := w.conns[uint64(uint32(ev.Fd))|uint64(uint32(ev.Pad))<<32]; c != nil {
-			gone = append(gone, c)
+			fired = append(fired, c)
 		}
 	}
-	return gone
+	return fired
 }
 
 // goOn reports whether there is something to watch again.
