@@ -30,7 +30,7 @@ func (b rawJSON) MarshalJSON() ([]byte, error) { return b, nil }
 // do carries out an action on behalf of who: a frame of the connection, or its
 // REST twin.
 func (c *conn) do(ctx context.Context, who *Principal, a *ws.Action) (any, error) {
-	if c.stream.fixed && a.Kind != ws.Publish {
+	if c.fixed && a.Kind != ws.Publish {
 		return nil, problemf(http.StatusForbidden, "this stream is bound to its topic")
 	}
 	switch a.Kind {
@@ -73,12 +73,12 @@ func (c *conn) subscribe(ctx context.Context, who *Principal, a *ws.Action) (any
 func (c *conn) publish(ctx context.Context, who *Principal, a *ws.Action) (any, error) {
 	e := a.Event
 	if e.Topic == "" {
-		e.Topic = c.stream.single
+		e.Topic = c.single
 	}
 	if e.Topic == "" {
 		return nil, problemf(http.StatusBadRequest, "name the topic to publish to: this stream has more than one")
 	}
-	if c.stream.fixed && e.Topic != c.stream.single {
+	if c.fixed && e.Topic != c.single {
 		return nil, problemf(http.StatusForbidden, "this stream is bound to its topic")
 	}
 	if p := c.h.mayPublish(ctx, who, e.Topic); p != nil {
@@ -114,7 +114,7 @@ func (f frames) limited(ctx context.Context, a *ws.Action) (any, error) {
 
 // Do implements ws.Actions.
 func (f frames) Do(ctx context.Context, a *ws.Action) (any, error) {
-	if f.stream.fixed && a.Plain && !f.principal().Allows(push.ActionPub, f.stream.single) {
+	if f.fixed && a.Plain && !f.principal().Allows(push.ActionPub, f.single) {
 		return nil, &push.CloseError{Code: push.ClosePolicy, Reason: "this stream is read-only"}
 	}
 	if f.principal().expired(time.Now()) { // its timer is about to say so

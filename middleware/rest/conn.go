@@ -19,12 +19,12 @@ import (
 type conn struct {
 	h         *Handler
 	sub       *push.Subscription
-	stream    stream
+	single    string // the path's topic, for which plain WebSocket frames are
+	fixed     bool   // bound to its topics: frames cannot change them
 	transport string
 	addr      string
 	ip        netip.Addr
 	caller    caller
-	limit     *rate.Limiter // of actions through the REST twins
 
 	updating sync.Mutex // held while the topics are checked and changed
 	visitor  string     // an anonymous client's name for others; of presence.attend
@@ -33,6 +33,7 @@ type conn struct {
 	departed bool               // guarded by presence.mu
 
 	mu     sync.Mutex
+	limit  *rate.Limiter // of actions through the REST twins; nil while there was none
 	who    *Principal
 	expiry *time.Timer // when to look at who.Expires
 	closed bool
@@ -80,15 +81,24 @@ func (c *conn) principal() *Principal {
 	return c.who
 }
 
+// mayAct takes one of the actions that the REST twins may do on a connection.
+func (c *conn) mayAct() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.limit == nil {
+		perSecond, burst := c.h.limits.connection()
+		c.limit = rate.NewLimiter(rate.Limit(perSecond), burst)
+	}
+	return c.limit.Allow()
+}
+
 // open subscribes and registers the connection, which the caller must close.
 func (q *request) open(ctx context.Context, s stream, transport string) (*conn, error) {
 	h := q.Handler
 	id := push.NewConnectionID()
 	c := &conn{
-		h: h, stream: s, transport: transport, addr: q.r.RemoteAddr, ip: q.ip, caller: q.caller(), who: q.who,
+		h: h, fixed: s.fixed, transport: transport, addr: q.r.RemoteAddr, ip: q.ip, caller: q.caller(), who: q.who,
 	}
-	perSecond, burst := h.limits.connection()
-	c.limit = rate.NewLimiter(rate.Limit(perSecond), burst)
 	if p := h.reserve(id, c.caller); p != nil {
 		return nil, p
 	}
@@ -99,6 +109,9 @@ func (q *request) open(ctx context.Context, s stream, transport string) (*conn, 
 		return nil, hubError(err)
 	}
 	c.sub = sub
+	if s.single != "" {
+		c.single = sub.Topics()[0] // the log's own string: that of the request keeps all of its first line
+	}
 	h.conns.set(id, c)
 	err = h.revoked.check(h, q.who) // what came before the connection could be found
 	if err == nil {

@@ -59,7 +59,7 @@ func noConnection() *Problem {
 
 // countAction refuses one action too many.
 func (q *request) countAction(c *conn) *Problem {
-	if !c.limit.Allow() {
+	if !c.mayAct() {
 		return problemf(http.StatusTooManyRequests, "at most %d actions a second on one connection", q.limits.ConnectionMessages).retryAfter(time.Second)
 	}
 	return q.limits.message(q.caller(), 1)
