@@ -19,7 +19,7 @@ const (
 func (s *session) await() {
 	s.conn.kick = func() { go s.readable() }
 	s.conn.silent = func() {
-		s.stopReading(fmt.Errorf("no sign of life for %v: %w", s.opts.Ping+pongWait, os.ErrDeadlineExceeded))
+		s.stopReading(fmt.Errorf("no sign of life for %v: %w", s.opts.Ping+s.opts.pongWait, os.ErrDeadlineExceeded))
 	}
 	if len(s.conn.early) > 0 {
 		go s.readable()

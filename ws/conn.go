@@ -45,6 +45,7 @@ type conn struct {
 
 	heard  atomic.Int64 // when there was the last sign of life, by now
 	pinger *time.Timer
+	pinged time.Duration // when the hub was to send the last ping; of the pinger
 
 	// Where the hub writes, nobody reads while there is nothing to read:
 	direct *direct.Conn
@@ -259,7 +260,7 @@ func (c *conn) emptied() bool {
 // hear reads while there are signs of life.
 func (c *conn) hear(p []byte) (int, error) {
 	for {
-		dead := time.Duration(c.heard.Load()) + c.opts.Ping + pongWait
+		dead := time.Duration(c.heard.Load()) + c.opts.Ping + c.opts.pongWait
 		_ = c.SetReadDeadline(c.born.Add(dead))
 		if c.cut.Load() {
 			return 0, net.ErrClosed
@@ -272,8 +273,8 @@ func (c *conn) hear(p []byte) (int, error) {
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		if dead = time.Duration(c.heard.Load()) + c.opts.Ping + pongWait; c.now() >= dead {
-			return 0, fmt.Errorf("no sign of life for %v: %w", c.opts.Ping+pongWait, err)
+		if dead = time.Duration(c.heard.Load()) + c.opts.Ping + c.opts.pongWait; c.now() >= dead {
+			return 0, fmt.Errorf("no sign of life for %v: %w", c.opts.Ping+c.opts.pongWait, err)
 		}
 	}
 }

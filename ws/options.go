@@ -33,6 +33,8 @@ type Options struct {
 	// Logger gets the errors and panics of Actions that the client is told
 	// nothing about. Optional. Default slog.Default().
 	Logger *slog.Logger
+
+	pongWait time.Duration // for tests
 }
 
 func (o *Options) withDefaults() Options {
@@ -54,6 +56,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if opts.WriteTimeout <= 0 {
 		opts.WriteTimeout = 30 * time.Second
+	}
+	if opts.pongWait == 0 {
+		opts.pongWait = pongWait
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()

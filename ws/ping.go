@@ -24,18 +24,13 @@ func (c *conn) ping() {
 	if c.closed.Load() {
 		return
 	}
-	quiet := c.now() - time.Duration(c.heard.Load())
-	switch {
-	case quiet < c.opts.Ping:
+	now, heard := c.now(), time.Duration(c.heard.Load())
+	if quiet := now - heard; quiet < c.opts.Ping {
 		c.pinger.Reset(c.opts.Ping - quiet)
-		return
-	case c.silent != nil && quiet >= c.opts.Ping+pongWait:
-		c.silent()
 		return
 	}
 	if st := c.stream.Load(); st != nil {
-		st.Inject([]byte{finPing, 0}, false)
-		c.pinger.Reset(pongWait) // nobody reads who would notice the silence
+		c.pingBy(st, now, heard)
 		return
 	}
 	select {
@@ -48,6 +43,20 @@ func (c *conn) ping() {
 	if c.writeLocked([]byte{finPing, 0}) == nil {
 		c.pinger.Reset(c.opts.Ping)
 	}
+}
+
+// pingBy pings by way of the hub, and gives the client up: nobody reads who
+// would notice that it does not answer.
+func (c *conn) pingBy(st *push.Stream, now, heard time.Duration) {
+	switch {
+	case c.pinged <= heard:
+		c.pinged = now
+		st.Inject([]byte{finPing, 0}, false)
+	case now-c.pinged >= c.opts.pongWait && c.silent != nil:
+		c.silent()
+		return
+	}
+	c.pinger.Reset(min(c.opts.Ping, c.pinged+c.opts.pongWait-now))
 }
 
 // onPing is called by coder, in the reading goroutine. It answers itself:
