@@ -25,7 +25,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	for _, stream := range []string{"text/event-stream", "application/x-ndjson"} {
+	for _, stream := range []string{"text/event-stream", "application/x-ndjson", "text/javascript"} {
 		openapi3filter.RegisterBodyDecoder(stream, openapi3filter.PlainBodyDecoder)
 	}
 	goleak.VerifyTestMain(m)

@@ -33,7 +33,7 @@ func TestDocumentSaysWhatTheServerDoes(t *testing.T) {
 		})
 		c := newChecker(t, hub, rest.Limits{AuthFailures: 2})
 		c.everyOperation()
-		c.description()
+		c.files()
 		c.reading("/topics/wall", "?")
 		c.reading("/events?topic=wall&topic=news/*", "&")
 		c.oneEvent()
@@ -72,9 +72,11 @@ func (c *checker) everyOperation() {
 	}
 }
 
-func (c *checker) description() {
-	got := c.do(http.StatusOK, http.MethodGet, "/openapi.json", "")
-	c.do(http.StatusNotModified, http.MethodGet, "/openapi.json", "", "If-None-Match: "+got.Header.Get("Etag"))
+func (c *checker) files() {
+	for _, file := range []string{"/openapi.json", "/client.js", "/share.js", "/eventsource.js"} {
+		got := c.do(http.StatusOK, http.MethodGet, file, "")
+		c.do(http.StatusNotModified, http.MethodGet, file, "", "If-None-Match: "+got.Header.Get("Etag"))
+	}
 }
 
 // reading drives a URL in all its ways.

@@ -1,25 +1,49 @@
 package rest
 
 import (
-	"bytes"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/dualpush-go/dualpush/client"
+	"github.com/dualpush-go/dualpush/poll"
 )
 
-// clientFile serves the browser client, to anybody: a page loads it before it
-// has credentials. It reports whether path is one of its files.
-func (q *request) clientFile(path string) bool {
-	file, ok := client.Files[strings.TrimPrefix(path, "/")]
-	if !ok || q.r.Method != http.MethodGet && q.r.Method != http.MethodHead {
-		return false
+// clientResources are the files of the browser client, for everybody: a page
+// loads them before it has credentials.
+func clientResources() (list []resource) {
+	for _, name := range slices.Sorted(maps.Keys(client.Files)) {
+		file := client.Files[name]
+		list = append(list, resource{path: "/" + name, ops: []operation{{
+			method: http.MethodGet, open: true, id: strings.TrimSuffix(name, ".js") + "Script", does: "Load the browser client: " + name + ".",
+			serve: func(q *request) error {
+				q.writeTagged("text/javascript; charset=utf-8", file.ETag, file.Body)
+				return nil
+			},
+			params: []string{"IfNoneMatch"},
+			gives: []answer{
+				{status: 200, says: "A module.", bodies: []string{"text/javascript Script"}, headers: []string{"ETag"}},
+				{status: 304, says: "The client has it already.", headers: []string{"ETag"}},
+			},
+		}}})
 	}
+	return list
+}
+
+// writeTagged answers with a body that changes with the server only: 304 if the
+// client has it.
+func (q *request) writeTagged(mediaType, etag string, body []byte) {
 	h := q.w.Header()
-	h.Set("Content-Type", "text/javascript; charset=utf-8")
-	h.Set("Cache-Control", "no-cache") // a new server brings its new client
-	h.Set("Etag", file.ETag)
-	http.ServeContent(q.w, q.r, "", time.Time{}, bytes.NewReader(file.Body))
-	return true
+	h.Set("Etag", etag)
+	h.Set("Cache-Control", "no-cache") // a new server has a new one
+	if poll.Matches(q.r, etag) {
+		q.w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", mediaType)
+	q.w.WriteHeader(http.StatusOK)
+	if q.r.Method != http.MethodHead {
+		_, _ = q.w.Write(body) // the client is gone
+	}
 }

@@ -104,9 +104,6 @@ func (q *request) serve() error {
 	if !ok {
 		return q.notFound()
 	}
-	if q.clientFile(path) {
-		return nil
-	}
 	res, err := q.route(path)
 	if err != nil {
 		return err

@@ -40,7 +40,7 @@ type answer struct {
 
 // resources is the table.
 func resources() []resource {
-	return slices.Concat(topicResources(), connectionResources(), credentialResources(), []resource{presenceResource(), openAPIResource()})
+	return slices.Concat(topicResources(), connectionResources(), credentialResources(), clientResources(), []resource{presenceResource(), openAPIResource()})
 }
 
 const (
