@@ -1,12 +1,15 @@
 package middleware_test
 
 import (
+	"encoding/json"
 	"net"
+	"net/http"
 	"testing"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/dualpush-go/dualpush/middleware"
+	"github.com/dualpush-go/dualpush/push"
 )
 
 func TestClientIsWhoTheAppSays(t *testing.T) {
@@ -41,4 +44,23 @@ func TestClientIsWhoTheAppSays(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestLiveRoutesAreLimitedByAddress(t *testing.T) {
+	a := newApp(t)
+	live := a.live()
+	live.TrustedProxies, live.Limits = []string{"127.0.0.1"}, middleware.Limits{AddressConnections: 1}
+	a.echo.GET("/wall", func(c echo.Context) error { return c.String(http.StatusOK, "x") }, middleware.LiveWithConfig(live))
+	a.start()
+	const one, other = "X-Forwarded-For: 203.0.113.7", "X-Forwarded-For: 203.0.113.8"
+	a.follow("/wall", one)
+	var end struct{ Code int }
+	if err := json.Unmarshal(a.open("/wall", one).expect("push.close").Data, &end); err != nil || end.Code != push.CloseOverload {
+		t.Errorf("a second stream of the address: %v, %+v", err, end)
+	}
+	if c, res := a.dial("/wall", "", one); c != nil || res.StatusCode != http.StatusTooManyRequests {
+		t.Error("a WebSocket of the address was opened")
+	}
+	a.follow("/wall", other)
+	a.expect(http.StatusOK, a.get("/wall", one))
 }

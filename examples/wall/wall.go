@@ -54,7 +54,8 @@ func (w *wall) publishCounts(counts map[string]int) {
 func (w *wall) handler() http.Handler {
 	e := echo.New()
 	middleware.Mount(e.Group("/push"), w.hub, middleware.Config{
-		Auth:      middleware.Public(push.Sub("**"), push.Pub("**")),
+		Auth:      middleware.Public(push.Sub("**"), push.Pub("**"), push.Presence("**")),
+		Presence:  middleware.Presence{Topics: []string{wallTopic}},
 		Heartbeat: w.heartbeat,
 		OnOpen:    w.opened,
 		OnClose:   func(c middleware.Connection) { w.visitors.leave(c.ID) },

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -78,6 +79,7 @@ func TestStreamEndsWhenItsTokenExpires(t *testing.T) {
 			time.AfterFunc(2*time.Minute-time.Millisecond, func() { s.publish("wall", "last") })
 			time.AfterFunc(2*time.Minute, func() { s.publish("wall", "too late") })
 			l := s.live(way, "/topics/wall", bearer)
+			synctest.Wait() // until both are published
 			if !slices.Equal(l.said, want) || l.code != push.CloseUnauthorized || l.took < 2*time.Minute || l.took > 2*time.Minute+time.Second {
 				t.Errorf("%s said %q and ended with %d after %v, want %q and 3000 after 2 min", way, l.said, l.code, l.took, want)
 			}

@@ -132,6 +132,20 @@ func TestMessagesOfOneAddressAreLimited(t *testing.T) {
 	})
 }
 
+func TestTicketsOfOneSubjectAreLimited(t *testing.T) {
+	inBubble(t, func() rest.Config { return rest.Config{Auth: who, Limits: rest.Limits{Tickets: 2}} }, func(t *testing.T, s *site) {
+		ticket := func(user string) answer { return s.post("/tickets", `{"topics":["wall"]}`, user) }
+		s.expect(http.StatusCreated, ticket(ann))
+		s.expect(http.StatusCreated, ticket(ann))
+		if wait := s.retryAfter(ticket(ann)); wait != 30*time.Second {
+			t.Errorf("Retry-After %v, want the 30 s of one ticket in 2 a minute", wait)
+		}
+		s.expect(http.StatusCreated, ticket(bob))
+		time.Sleep(30 * time.Second)
+		s.expect(http.StatusCreated, ticket(ann))
+	})
+}
+
 func TestLimitsCanBeLifted(t *testing.T) {
 	none := rest.Limits{Connections: -1, AddressConnections: -1, ConnectionMessages: -1, Messages: -1, AddressMessages: -1, Tickets: -1, AuthFailures: -1}
 	inBubble(t, func() rest.Config { return rest.Config{Auth: who, Limits: none} }, func(t *testing.T, s *site) {

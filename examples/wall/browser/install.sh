@@ -19,6 +19,7 @@ node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.ex
 packages=()
 # The race detector needs a C compiler with its headers.
 echo '#include <stdlib.h>' | "$(go env CC)" -E - >/dev/null 2>&1 || packages+=(gcc libc6-dev)
+has curl || packages+=(curl)
 has "${CHROMIUM:-chromium}" || packages+=(chromium)
 has "${FIREFOX:-firefox-esr}" || packages+=(firefox-esr)
 
