@@ -41,6 +41,36 @@ func TestAFurtherSubscriberAllocatesNothing(t *testing.T) {
 	}
 }
 
+// What is gathered for a cohort is gathered once: a publish to 1000 streams that
+// have caught up allocates what one to a single stream does, and the wire form
+// that the turns share (its bytes and their holder).
+func TestAPublishToACohortAllocatesWhatOneToAStreamDoes(t *testing.T) {
+	oneShard(t) // each shard has something of its own
+	data := make([]byte, 128)
+	measure := func(n int) float64 {
+		h := push.New()
+		defer kill(h)
+		publishN(t, h, "a", 3000) // its history is full
+		into := &meter{full: make(chan struct{}, 1)}
+		for range n {
+			sub := subscribe(t, h, push.FromHead(), []string{"a"})
+			sub.NewStream(into, plainFrames{}, func(error) { sub.Close() }).Start()
+		}
+		round := func() {
+			into.expect(n * len(data))
+			_, _ = h.Publish(context.Background(), push.Event{Topic: "a", Data: data})
+			<-into.full
+		}
+		round() // then all of them have caught up
+		defer h.Disconnect(func(*push.Subscription) bool { return true }, nil)
+		return testing.AllocsPerRun(500, round)
+	}
+	one, many := measure(1), measure(1000)
+	if many > one+2+2*allocSlack {
+		t.Errorf("%v allocations with one stream, %v with 1000", one, many)
+	}
+}
+
 func TestAPublishAllocatesAtMostThreeTimes(t *testing.T) {
 	h := memoryHub(t, push.NewMemory())
 	data := make([]byte, 128)

@@ -266,13 +266,13 @@ func (sh *shard) serveCohort(c *cohort) bool {
 		return false
 	}
 	buf := c.frames(sh.scratch())
-	var members [turn]*Stream
-	todo, over := c.hand(members[:0])
+	todo, over := c.hand(sh.members[:0])
 	for _, st := range todo {
 		if n, err := st.conn.TryWrite(buf); n < len(buf) || err != nil {
 			sh.cut(st, &Batch{From: c.pos, Messages: *c.batch}, part{buf: buf, to: len(*c.batch)}, n, err)
 		}
 	}
+	clear(todo)
 	sh.keep(buf)
 	return !over || c.gather()
 }

@@ -38,10 +38,14 @@ type shard struct {
 	first   int
 	free    []*group
 	open    *group // takes single streams
+	turned  *group // had its turn and is not through
 	running bool
 	beat    *time.Timer
 	every   time.Duration // when beat fires
-	buf     []byte        // scratch of the goroutine
+
+	// Scratch of the goroutine:
+	buf     []byte
+	members [turn]*Stream
 }
 
 // group is what one event woke: streams, or a cohort. Groups take turns, so that
@@ -127,8 +131,7 @@ func (sh *shard) wake(atts []*attachment) {
 		g.streams = append(g.streams, st)
 	}
 	if g != nil {
-		sh.groups = append(sh.groups, g)
-		sh.runLocked()
+		sh.queueGroup(g)
 	}
 }
 
@@ -137,8 +140,21 @@ func (sh *shard) queueCohort(c *cohort) {
 	defer sh.mu.Unlock()
 	g := sh.newGroup()
 	g.cohort = c
+	sh.queueGroup(g)
+}
+
+// queueGroup queues a group behind all that is queued.
+func (sh *shard) queueGroup(g *group) {
+	sh.closeOpen()
 	sh.groups = append(sh.groups, g)
 	sh.runLocked()
+}
+
+func (sh *shard) closeOpen() {
+	if sh.open != nil {
+		sh.groups = append(sh.groups, sh.open)
+		sh.open = nil
+	}
 }
 
 func (sh *shard) newGroup() *group {
@@ -178,13 +194,15 @@ func (sh *shard) run() {
 }
 
 // take takes a cohort, or the next streams, off the first group and, if that is
-// small, off those behind it. A group that is not through goes to the back.
+// small, off those behind it. A group that is not through goes to the back, behind
+// what came while its streams were served.
 func (sh *shard) take(dst []job) ([]job, *cohort) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if sh.open != nil {
-		sh.groups = append(sh.groups, sh.open)
-		sh.open = nil
+	sh.closeOpen()
+	if sh.turned != nil {
+		sh.groups = append(sh.groups, sh.turned)
+		sh.turned = nil
 	}
 	var c *cohort
 	for c == nil && len(dst) < turn && sh.first < len(sh.groups) {
@@ -200,7 +218,7 @@ func (sh *shard) take(dst []job) ([]job, *cohort) {
 			g.next++
 		}
 		if g.next < len(g.streams) {
-			sh.groups = append(sh.groups, g)
+			sh.turned = g
 			break
 		}
 		sh.freeGroup(g)
