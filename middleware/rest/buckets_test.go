@@ -37,10 +37,10 @@ func TestBucketsForgetNothingThatCounts(t *testing.T) {
 	})
 }
 
-func TestAMillionAddressesDoNotFillTheMemory(t *testing.T) {
+func TestAddressesWithoutEndDoNotFillTheMemory(t *testing.T) {
 	b := rest.NewBuckets(1, 10)
 	active := 0
-	for i := range 1_000_000 {
+	for i := range 300_000 {
 		b.Take(strconv.Itoa(i))
 		if i%1000 == 0 && b.Take("active") {
 			active++
@@ -49,7 +49,7 @@ func TestAMillionAddressesDoNotFillTheMemory(t *testing.T) {
 			t.Fatalf("%d buckets after %d addresses", n, i)
 		}
 	}
-	if active > 100 {
-		t.Errorf("who was active all the time could take %d of 10 tokens: its bucket was forgotten", active)
+	if active > 60 {
+		t.Errorf("who was active all the time could take %d tokens, of 10 and one a second: its bucket was forgotten", active)
 	}
 }

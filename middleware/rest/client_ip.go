@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -58,8 +59,8 @@ func (p *proxies) clientIP(r *http.Request) netip.Addr {
 		return ip
 	}
 	fields := strings.Split(strings.Join(r.Header.Values(p.header), ","), ",")
-	for i := len(fields) - 1; i >= 0; i-- {
-		next := parseIP(p.address(fields[i]))
+	for _, field := range slices.Backward(fields) {
+		next := parseIP(p.address(field))
 		if !next.IsValid() {
 			break // nobody knows who that was: whoever passed it on
 		}

@@ -47,8 +47,8 @@ func (h *Handler) claim(ctx context.Context, scope, key string, e *push.Event) (
 		return nil, push.ID{}, nil
 	}
 	e.Idem = hash(scope, e.Topic, key)
-	print := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %s", e.Name, e.Key, e.ContentType, e.Data))
-	c := &claim{h, "idem/" + e.Idem, print[:]}
+	digest := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %s", e.Name, e.Key, e.ContentType, e.Data))
+	c := &claim{h, "idem/" + e.Idem, digest[:]}
 	for range 3 {
 		added, err := h.hub.Store().Add(ctx, c.key, c.print, claimTime)
 		if err != nil {

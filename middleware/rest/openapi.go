@@ -75,12 +75,8 @@ func (op *operation) describe() map[string]any {
 	if op.open {
 		d["security"] = []any{}
 	}
-	var params []any
-	for _, name := range op.params {
-		params = append(params, ref("parameters", name))
-	}
-	if params != nil {
-		d["parameters"] = params
+	if op.params != nil {
+		d["parameters"] = refs("parameters", op.params)
 	}
 	if op.takes != nil {
 		d["requestBody"] = map[string]any{"required": true, "content": content(op.takes)}
@@ -155,6 +151,14 @@ func headers(names []string) map[string]any {
 		h[wire] = ref("headers", name)
 	}
 	return h
+}
+
+func refs(kind string, names []string) []any {
+	list := make([]any, len(names))
+	for i, name := range names {
+		list[i] = ref(kind, name)
+	}
+	return list
 }
 
 func ref(kind, name string) map[string]any {

@@ -7,8 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/dualpush-go/dualpush/push"
 	"pgregory.net/rapid"
+
+	"github.com/dualpush-go/dualpush/push"
 )
 
 // presenceStep is one thing that happens to a cluster.
@@ -47,12 +48,7 @@ func playPresence(t *testing.T, steps []presenceStep) (wrong []string) {
 	var cut [3]atomic.Bool
 	var nodes [3]*site
 	for i := range nodes {
-		nodes[i] = serveNode(t, log, func(_ string, op func() error) error {
-			if cut[i].Load() {
-				return errDown
-			}
-			return op()
-		})
+		nodes[i] = serveNode(t, log, unless(&cut[i]))
 	}
 	open := map[string][]*eventSource{}
 	for _, s := range steps {
