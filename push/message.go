@@ -126,8 +126,10 @@ const eventOverhead = 256
 
 func eventSize(e *Event) int {
 	n := eventOverhead + len(e.Topic) + len(e.Name) + len(e.ContentType) + len(e.Key) + len(e.Idem) + len(e.Data)
-	for k, v := range e.Meta {
-		n += len(k) + len(v) + 32
+	if e.Meta != nil { // ranging over none takes its time, too
+		for k, v := range e.Meta {
+			n += len(k) + len(v) + 32
+		}
 	}
 	return n
 }
