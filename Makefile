@@ -6,6 +6,7 @@ MAKEFLAGS   += --no-print-directory
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BROWSER  := examples/wall/browser
+OAUTH    := examples/oauth/browser
 CLIENT   := client
 
 ADDR      ?= 127.0.0.1:8080
@@ -19,7 +20,7 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 each    = for dir in $(MODULES); do echo "== .$${dir\#$(CURDIR)}: $(1)"; (cd "$$dir" && GOWORK=off $(1)) || exit 1; done
 
 .DEFAULT_GOAL := help
-.PHONY: help test install vet fmt test-go test-client soak-client test-browser client lint fuzz bench bench-all soak wall
+.PHONY: help test install vet fmt test-go test-client soak-client test-browser client lint fuzz bench bench-all soak wall oauth
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +29,7 @@ test: install vet fmt test-go test-client test-browser ## everything CI runs; in
 
 install: ## install what the tests need (as root, with apt-get; else it says what is missing)
 	@$(BROWSER)/install.sh
+	@cd $(OAUTH) && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --ignore-scripts --no-audit --no-fund; }
 
 vet: ## go vet, in every module
 	@$(call each,go vet ./...)
@@ -49,8 +51,9 @@ soak-client: install ## a million deliveries to the client through 200 cuts and 
 client: install ## build the browser client, which is committed
 	@cd $(CLIENT) && npm run build
 
-test-browser: ## the wall in real browsers, against a server with the race detector
+test-browser: ## the examples in real browsers, against servers with the race detector
 	@cd $(BROWSER) && npm test
+	@cd $(OAUTH) && npm test
 
 lint: ## golangci-lint, pinned, in every module
 	@$(call each,go run $(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...)
@@ -73,5 +76,8 @@ soak: ## the tests SOAK (10) times over, to find what fails rarely
 	@$(call each,go test -race -shuffle=on -count=$(SOAK) -timeout 60m ./...)
 	@cd $(BROWSER) && npm run pretest && for i in $$(seq $(SOAK)); do npm run --ignore-scripts test; done
 
-wall: ## run the example on ADDR (127.0.0.1:8080)
+wall: ## run the wall on ADDR (127.0.0.1:8080)
 	@go run ./examples/wall -addr $(ADDR)
+
+oauth: ## run the example with log-in on ADDR (127.0.0.1:8080)
+	@go run ./examples/oauth -addr $(ADDR)

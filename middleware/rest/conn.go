@@ -35,7 +35,8 @@ type conn struct {
 	mu     sync.Mutex
 	limit  *rate.Limiter // of actions through the REST twins; nil while there was none
 	who    *Principal
-	expiry *time.Timer // when to look at who.Expires
+	expiry *time.Timer   // when to look at who.Expires
+	notice time.Duration // how long before that the client is told
 	closed bool
 }
 

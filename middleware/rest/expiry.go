@@ -9,8 +9,11 @@ import (
 	"github.com/dualpush-go/dualpush/push/wire"
 )
 
-// expiryNotice is how long before its credentials run out a stream is told.
+// expiryNotice is how long before its credentials run out a stream is told, at
+// most: of short ones the last quarter is left.
 const expiryNotice = time.Minute
+
+func noticeOf(left time.Duration) time.Duration { return min(expiryNotice, left/4) }
 
 var errExpired = &push.CloseError{Code: push.CloseUnauthorized, Reason: "the credentials have expired: come back with new ones"}
 
@@ -22,7 +25,9 @@ func (c *conn) expireAt(end time.Time) {
 	c.stopExpiry()
 	c.sub.SetExpiry(end)
 	if !end.IsZero() && !c.closed {
-		c.expiry = time.AfterFunc(time.Until(end)-expiryNotice, c.lookAtExpiry)
+		left := time.Until(end)
+		c.notice = noticeOf(left)
+		c.expiry = time.AfterFunc(left-c.notice, c.lookAtExpiry)
 	}
 }
 
@@ -54,8 +59,8 @@ func (c *conn) isTimeUp() bool {
 	switch {
 	case left <= 0:
 		return true
-	case left > expiryNotice:
-		c.expiry.Reset(left - expiryNotice)
+	case left > c.notice:
+		c.expiry.Reset(left - c.notice)
 	default:
 		c.sub.Notify(push.Control{Name: wire.Expiring, Data: wire.ExpiringData{Expires: end.UTC(), In: left.Milliseconds()}})
 		c.expiry.Reset(left)

@@ -1,8 +1,8 @@
 package rest
 
 import (
+	"cmp"
 	"crypto/rand"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -14,8 +14,10 @@ import (
 )
 
 // A ticket is a short-lived credential for what cannot send a header:
-// EventSource, WebSocket. It works once, and then again only next to the resume
-// cookie that it is bound to: so a URL that was logged is of no use.
+// EventSource, WebSocket. It works once, and then again only next to a resume
+// cookie that the subject's browser got here: so a URL that was logged is of no
+// use. It is not bound to one cookie: two tickets that a page fetches at the same
+// time set two, and the browser keeps the one that comes last.
 const (
 	ticketLife    = 30 * time.Second
 	secretBytes   = 32
@@ -41,10 +43,10 @@ func isSecret(s string) bool {
 
 // pass is what a ticket stands for, as it is stored.
 type pass struct {
-	Who    storedPrincipal `json:"who"`
-	Origin string          `json:"origin"`           // the one that it works with; "" until a browser uses it
-	Cookie string          `json:"cookie,omitempty"` // fingerprint of the resume cookie; "" until the first use
-	Until  time.Time       `json:"until"`            // of the ticket itself
+	Who     storedPrincipal `json:"who"`
+	Origin  string          `json:"origin"`            // the one that it works with; "" until a browser uses it
+	Backend bool            `json:"backend,omitempty"` // it was no browser that fetched it
+	Until   time.Time       `json:"until"`             // of the ticket itself
 }
 
 // storedPrincipal has the members of Principal, with times in full.
@@ -92,14 +94,11 @@ func (q *request) postTicket() error {
 	}
 	who := *q.who
 	who.Grants = grants
-	t := pass{Who: storedPrincipal(who), Until: time.Now().Add(ticketLife)}
-	if isBrowser(q.r) {
-		t.Origin = q.ownOrigin()
-		cookie, err := q.browserCookie()
-		if err != nil {
+	t := pass{Who: storedPrincipal(who), Origin: q.ownOrigin(), Backend: !isBrowser(q.r), Until: time.Now().Add(ticketLife)}
+	if !t.Backend {
+		if err := q.giveCookie(q.who); err != nil {
 			return err
 		}
-		t.Cookie = fingerprint(cookie)
 	}
 	ticket := newSecret()
 	if err := q.put(ticketPrefix+fingerprint(ticket), &t, ticketLife); err != nil {
@@ -175,31 +174,42 @@ func (q *request) ownOrigin() string {
 // ownPages stands for the mount's own origin: EventSource does not send it.
 const ownPages = "self"
 
-// browserCookie returns the resume cookie of the browser: the one that it has,
-// if the same subject got it here, or a new one.
-func (q *request) browserCookie() (string, error) {
-	subject := []byte(fingerprint(q.who.Issuer + "\x00" + q.who.Subject))
-	ttl := time.Until(q.resumeUntil(q.who))
-	store := q.hub.Store()
-	if c, err := q.r.Cookie(ResumeCookie); err == nil && isSecret(c.Value) {
-		key := browserPrefix + fingerprint(c.Value)
-		owner, ok, err := store.Get(q.r.Context(), key)
-		if err != nil {
-			return "", hubError(err)
-		}
-		if ok && subtle.ConstantTimeCompare(owner, subject) == 1 {
-			return c.Value, asHubError(store.Set(q.r.Context(), key, subject, ttl))
-		}
+// giveCookie sees to it that the browser has a resume cookie of who's: the one
+// that it has, if the same subject got it here, or a new one.
+func (q *request) giveCookie(who *Principal) error {
+	has, err := q.hasCookie(who)
+	if err != nil {
+		return err
 	}
-	cookie := newSecret()
-	if err := store.Set(q.r.Context(), browserPrefix+fingerprint(cookie), subject, ttl); err != nil {
-		return "", hubError(err)
+	var cookie string
+	if has {
+		c, _ := q.r.Cookie(ResumeCookie)
+		cookie = c.Value
+	} else {
+		cookie = newSecret()
+		http.SetCookie(q.w, &http.Cookie{
+			Name: ResumeCookie, Value: cookie, Path: q.cookiePath(), Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		})
 	}
-	http.SetCookie(q.w, &http.Cookie{
-		Name: ResumeCookie, Value: cookie, Path: q.cookiePath(), Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
-	})
-	return cookie, nil
+	return asHubError(q.hub.Store().Set(q.r.Context(), browserPrefix+fingerprint(cookie), []byte(who.owner()), q.resumeTime(who)))
 }
+
+// hasCookie reports whether the request comes from a browser that got its
+// resume cookie as who.
+func (q *request) hasCookie(who *Principal) (bool, error) {
+	c, err := q.r.Cookie(ResumeCookie)
+	if err != nil || !isSecret(c.Value) {
+		return false, nil
+	}
+	owner, ok, err := q.hub.Store().Get(q.r.Context(), browserPrefix+fingerprint(c.Value))
+	if err != nil {
+		return false, hubError(err)
+	}
+	return ok && string(owner) == who.owner(), nil
+}
+
+// owner names the subject to which a cookie belongs.
+func (p *Principal) owner() string { return fingerprint(p.Issuer + "\x00" + p.Subject) }
 
 func (q *request) cookiePath() string {
 	if q.prefix == "" {
@@ -215,13 +225,12 @@ func asHubError(err error) error {
 	return hubError(err)
 }
 
-// resumeUntil is how long a ticket that was used can be used again.
-func (h *Handler) resumeUntil(who *Principal) time.Time {
-	end := time.Now().Add(h.cfg.MaxTokenLife)
-	if !who.Expires.IsZero() && who.Expires.Before(end) {
-		return who.Expires
+// resumeTime is how long a ticket that was used can be used again.
+func (h *Handler) resumeTime(who *Principal) time.Duration {
+	if who.Expires.IsZero() {
+		return h.cfg.MaxTokenLife
 	}
-	return end
+	return max(time.Until(who.Expires), time.Second)
 }
 
 // put stores a pass.
@@ -233,7 +242,7 @@ func (q *request) put(key string, t *pass, ttl time.Duration) error {
 	return asHubError(q.hub.Store().Set(q.r.Context(), key, data, ttl))
 }
 
-// get reads a pass, or nil.
+// getPass reads a pass, or nil.
 func (q *request) getPass(key string) (*pass, error) {
 	data, ok, err := q.hub.Store().Get(q.r.Context(), key)
 	if err != nil {
@@ -264,10 +273,8 @@ func (q *request) redeem(ticket string) (*Principal, error) {
 	}
 	if t != nil && time.Now().Before(t.Until) {
 		q.unspent = name
-	} else if t, err = q.getPass(resumePrefix + name); err != nil {
+	} else if t, err = q.resumed(name); err != nil {
 		return nil, err
-	} else if t == nil || !q.hasCookie(t) {
-		return nil, noTicket()
 	}
 	if t.Origin != "" && t.Origin != q.ownOrigin() {
 		return nil, problemf(http.StatusForbidden, "the ticket was fetched by a page of another origin")
@@ -276,11 +283,21 @@ func (q *request) redeem(ticket string) (*Principal, error) {
 	return &who, q.holds(&who)
 }
 
-// hasCookie reports whether the request comes from the browser that a ticket is
-// bound to.
-func (q *request) hasCookie(t *pass) bool {
-	c, err := q.r.Cookie(ResumeCookie)
-	return err == nil && t.Cookie != "" && subtle.ConstantTimeCompare([]byte(fingerprint(c.Value)), []byte(t.Cookie)) == 1
+// resumed returns what a ticket that is spent stands for, if the request has the
+// cookie.
+func (q *request) resumed(name string) (*pass, error) {
+	t, err := q.getPass(resumePrefix + name)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		return nil, noTicket()
+	}
+	who := Principal(t.Who)
+	if has, err := q.hasCookie(&who); err != nil || !has {
+		return nil, cmp.Or(err, noTicket())
+	}
+	return t, nil
 }
 
 // spend spends the ticket that the request came with, now that it will get
@@ -291,28 +308,25 @@ func (q *request) spend() error {
 		return nil
 	}
 	name := q.unspent
+	q.unspent = ""
 	data, ok, err := q.hub.Store().Take(q.r.Context(), ticketPrefix+name)
 	if err != nil {
 		return hubError(err)
 	}
-	var t pass
 	if !ok { // somebody was faster
-		resume, err := q.getPass(resumePrefix + name)
-		if err == nil && (resume == nil || !q.hasCookie(resume)) {
-			err = noTicket()
-		}
+		_, err := q.resumed(name)
 		return err
 	}
+	var t pass
 	if err := json.Unmarshal(data, &t); err != nil {
 		return err
 	}
-	if t.Cookie == "" { // a backend fetched it: this is the first that we see of the browser
-		cookie, err := q.browserCookie()
-		if err != nil {
+	who := Principal(t.Who)
+	if t.Backend { // this is the first that we see of the browser
+		if err := q.giveCookie(&who); err != nil {
 			return err
 		}
-		t.Cookie, t.Origin = fingerprint(cookie), q.ownOrigin()
+		t.Origin = q.ownOrigin()
 	}
-	who := Principal(t.Who)
-	return q.put(resumePrefix+name, &t, time.Until(q.resumeUntil(&who)))
+	return q.put(resumePrefix+name, &t, q.resumeTime(&who))
 }

@@ -281,6 +281,35 @@ func TestOneResumeCookieForABrowserAndSubject(t *testing.T) {
 	})
 }
 
+// A page that opens two streams fetches two tickets at the same time, before it
+// has a cookie: its browser keeps the one that comes last, and both streams have
+// to come back with it.
+func TestTicketsThatAreFetchedAtOnce(t *testing.T) {
+	signedIn(t, func(t *testing.T, s *site, i *issuer) {
+		first, second := s.ticket(wall, i.issue("ann", 0), own), s.ticket(wall, i.issue("ann", 0), own)
+		if first.cookie == "" || second.cookie == "" {
+			t.Fatal("without a cookie none was set")
+		}
+		s.follow(first.path, same, first.cookie)
+		s.follow(second.path, same, second.cookie)
+		s.follow(first.path, same, second.cookie)
+		s.follow(second.path, same, second.cookie)
+		other := s.ticket(wall, i.issue("bob", 0), own)
+		s.expect(http.StatusUnauthorized, s.get(first.path, same, other.cookie))
+	})
+}
+
+// Who uses a page's ticket before the page does gets no cookie for it.
+func TestStolenTicketGivesNoCookie(t *testing.T) {
+	signedIn(t, func(t *testing.T, s *site, i *issuer) {
+		tk := s.ticket(wall, i.issue("ann", 0), own)
+		es := s.follow(tk.path, same)
+		if c := s.resumeCookie(es.Response); c != "" {
+			t.Errorf("it gave %s", c)
+		}
+	})
+}
+
 func TestTicketWorksWithItsOriginOnly(t *testing.T) {
 	signedIn(t, func(t *testing.T, s *site, i *issuer) {
 		bearer := i.issue("ann", 0)
