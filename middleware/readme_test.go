@@ -62,7 +62,7 @@ func TestCurlLinesOfTheReadme(t *testing.T) {
 	}
 	const bearer = "Authorization: Bearer secret"
 	var ticket struct{ Ticket string }
-	a.decode(a.expect(http.StatusCreated, a.do(http.MethodPost, "/push/tickets", `{"topics":["wall"]}`, bearer)), &ticket)
+	a.decode(a.expect(http.StatusCreated, a.do(http.MethodPost, "/push/tickets", `{"topics":["chat/room"]}`, bearer)), &ticket)
 	first := a.publish("wall", "x", "y")[0] // of two: a long poll has something to answer
 	env := []string{"id=" + first.String(), "cid=" + a.connection(), "mine=" + a.connection(bearer), "token=secret", "ticket=" + ticket.Ticket}
 	lines := curlLine.FindAllStringSubmatch(string(text), -1)

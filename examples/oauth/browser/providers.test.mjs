@@ -2,8 +2,11 @@
 // oauth2-mock-server, which does not.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { generateKeyPairSync, randomUUID, sign } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
 import { OAuth2Server } from "oauth2-mock-server";
 import { App } from "./app.mjs";
 
@@ -65,6 +68,27 @@ describe("oidc-provider", () => {
     const refused = await app.get(token);
     assert.equal(refused.status, 401);
     assert.match((await refused.json()).detail, /DPoP/);
+  });
+
+  test("the lines of the README", async () => {
+    const text = await readFile(new URL("../../README.md", import.meta.url), "utf8");
+    const own = (line) => line.replaceAll("http://127.0.0.1:8080", app.url);
+    const sh = async (script, env = {}) => (await promisify(execFile)("sh", ["-c", script], { env: { ...process.env, ...env } })).stdout.trim();
+    const setup = text.match(/^ {4}(issuer|token)=.*$/gm).map(own).join("\n");
+    const token = await sh(`${setup}\necho $token`);
+    const headers = { Authorization: `Bearer ${token}` };
+    const stream = await fetch(`${app.url}/push/topics/chat/room`, { headers: { ...headers, Accept: "text/event-stream" } });
+    const mine = new TextDecoder().decode((await stream.body.getReader().read()).value).match(/"connection":"([^"]+)"/)[1];
+    const { ticket } = await (await fetch(`${app.url}/push/tickets`, { method: "POST", headers, body: '{"topics":["chat/room"]}' })).json();
+    const lines = text.split("## Signed in")[1].split("\n## ")[0].matchAll(/^ {4}(curl .*\S) +# (\d{3})$/gm);
+    let n = 0;
+    for (const [, line, status] of lines) {
+      const time = line.includes(" -N ") ? 1 : 10; // a stream has begun by then
+      const command = own(line).replace("curl ", `curl -s -o /dev/null -w '%{http_code}' --max-time ${time} `);
+      assert.equal(await sh(`${command} || true`, { token, ticket, mine }), status, line);
+      n++;
+    }
+    assert.equal(n, 7);
   });
 
   test("a stream ends when its token is revoked, and the token stays out", async () => {
