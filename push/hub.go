@@ -48,6 +48,7 @@ type Hub struct {
 	windowBytes int
 	follower    *follower // of a broker that is no Memory
 	shards      shards
+	flights     flights
 
 	mu      sync.Mutex
 	inbound []inboundRule

@@ -241,12 +241,12 @@ func (s *Subscription) page(ctx context.Context) (b Batch, do verdict, err error
 	r, l := &s.reader, s.reader.log
 	l.mu.Lock()
 	q := Query{Topics: s.topicsLocked(), After: r.pos, Limit: maxBatch}
-	unknown := s.verify && r.pos.IsZero()
+	known := !s.verify
 	l.mu.Unlock()
-	if unknown {
+	if !known && q.After.IsZero() {
 		q.After = ID{Epoch: ^uint64(0), Seq: 0} // zero would mean the oldest
 	}
-	p, err := s.hub.broker.History(ctx, q)
+	ms, upto, gap, err := s.hub.flights.read(ctx, s.hub.broker, q, known)
 	if err != nil {
 		if ctx.Err() != nil {
 			return b, doWait, ctx.Err()
@@ -265,15 +265,15 @@ func (s *Subscription) page(ctx context.Context) (b Batch, do verdict, err error
 		return b, doPage, nil // topics changed meanwhile
 	}
 	b.From = r.pos
-	if err := s.tellPageGap(&b, p.Gap); err != nil {
+	if err := s.tellPageGap(&b, gap); err != nil {
 		return b, doWait, err
 	}
-	moved := r.pos != p.Upto || s.verify
+	moved := r.pos != upto || s.verify
 	s.verify = false
-	r.pos, b.Upto = p.Upto, p.Upto
-	for i := range p.Events {
-		if e := &p.Events[i]; r.wants(e) {
-			b.Messages = append(b.Messages, NewMessage(*e))
+	r.pos, b.Upto = upto, upto
+	for _, m := range ms {
+		if r.wants(&m.Event) {
+			b.Messages = append(b.Messages, m)
 		}
 	}
 	b.Messages = s.conflatePage(b.Messages)
