@@ -1,11 +1,13 @@
 package push_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/dualpush-go/dualpush/push"
+	"github.com/dualpush-go/dualpush/push/wire"
 )
 
 // heartbeat reports whether b is one.
@@ -128,4 +130,54 @@ func TestNoHeartbeatUnlessAsked(t *testing.T) {
 		default:
 		}
 	})
+}
+
+// A heartbeat comes after silence and only then, also to who got its last event
+// together with others.
+func TestHeartbeatsInACohort(t *testing.T) {
+	oneShard(t)
+	for _, n := range []int{1, 3} { // one that leaves takes its cohort with it
+		eitherHub(t, func(t *testing.T, newHub func() *push.Hub) {
+			synctest.Test(t, func(t *testing.T) { heartbeatsTogether(t, newHub(), n) })
+		})
+	}
+}
+
+func heartbeatsTogether(t *testing.T, h *push.Hub, n int) {
+	subscribe(t, h, push.FromHead(), []string{"a"})
+	defer kill(h)
+	socks, all := crowd(t, h, n, push.WithHeartbeat(24*time.Second))
+	beats := func(after time.Duration, want int) {
+		t.Helper()
+		time.Sleep(after)
+		synctest.Wait()
+		for _, s := range socks {
+			if n := strings.Count(string(s.bytes()), wire.Heartbeat); n != want {
+				t.Fatalf("%d heartbeats, want %d", n, want)
+			}
+		}
+	}
+	beats(20*time.Second, 0)
+	publishBatch(t, h, 1, 1)
+	synctest.Wait()
+	for _, st := range all { // leaves and comes back
+		st.Inject([]byte("x push.pong\n"), true)
+	}
+	beats(20*time.Second, 0) // 40 s
+	beats(4*time.Second, 1)  // 44 s
+	wantTogether(t, h, n)
+	publish(t, h, "elsewhere", "x")
+	beats(24*time.Second, 2)
+	for _, s := range socks {
+		if _, cursor := events(s.bytes()); !strings.HasPrefix(cursor, "a2.") {
+			t.Errorf("the heartbeat's position is %s", cursor)
+		}
+	}
+	all[0].sub.Notify(push.Control{Name: "push.expiring"}) // leaves, with what the cohort said
+	publishBatch(t, h, 2, 2)
+	beats(20*time.Second, 2)
+	for _, st := range all {
+		st.sub.Disconnect(&push.CloseError{Code: push.CloseDrain})
+		<-st.ended
+	}
 }
