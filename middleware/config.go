@@ -107,7 +107,8 @@ type Config struct {
 	Limits Limits
 
 	// TrustedProxies are the addresses and CIDRs of proxies whose word on a
-	// client's address is taken, e.g. "10.0.0.0/8".
+	// client's address is taken, e.g. "10.0.0.0/8"; "unix" are peers on a Unix
+	// socket.
 	// Optional. Default: what the app's Echo.IPExtractor says, if it has one,
 	// else the peer.
 	TrustedProxies []string

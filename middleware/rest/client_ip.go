@@ -13,6 +13,7 @@ import (
 // proxies are the peers whose word on a request's origin is taken.
 type proxies struct {
 	trusted []netip.Prefix
+	unix    bool   // peers on a Unix socket are trusted
 	header  string // canonical: X-Forwarded-For or Forwarded
 }
 
@@ -25,11 +26,15 @@ func newProxies(cidrs []string, header string) (proxies, error) {
 		return p, fmt.Errorf("rest: Config.ProxyHeader %q: X-Forwarded-For and Forwarded are possible", header)
 	}
 	for _, s := range cidrs {
+		if s == "unix" {
+			p.unix = true
+			continue
+		}
 		prefix, err := netip.ParsePrefix(s)
 		if err != nil {
 			addr, addrErr := netip.ParseAddr(s)
 			if addrErr != nil {
-				return p, fmt.Errorf("rest: trusted proxy %q: give an address or a CIDR, e.g. 10.0.0.0/8", s)
+				return p, fmt.Errorf("rest: trusted proxy %q: give an address, a CIDR, e.g. 10.0.0.0/8, or unix", s)
 			}
 			prefix = netip.PrefixFrom(addr, addr.BitLen())
 		}
@@ -38,7 +43,12 @@ func newProxies(cidrs []string, header string) (proxies, error) {
 	return p, nil
 }
 
+// trusts reports whether a peer is trusted. One on a Unix socket has no
+// address.
 func (p *proxies) trusts(addr netip.Addr) bool {
+	if !addr.IsValid() {
+		return p.unix
+	}
 	for _, t := range p.trusted {
 		if t.Contains(addr) {
 			return true

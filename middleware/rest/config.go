@@ -74,8 +74,9 @@ type Config struct {
 	Limits Limits
 
 	// TrustedProxies are the addresses and CIDRs of proxies whose word on a
-	// client's address is taken, e.g. "10.0.0.0/8". Limits by address need
-	// it behind a proxy. Optional. Default: none.
+	// client's address is taken, e.g. "10.0.0.0/8"; "unix" are peers on a Unix
+	// socket. Limits by address need it behind a proxy. Optional. Default:
+	// none.
 	TrustedProxies []string
 
 	// ProxyHeader is the header in which the trusted proxies write that

@@ -1,5 +1,16 @@
 package rest
 
+import "net/http"
+
+// ClientIP returns what is taken for the address of a request's client.
+func ClientIP(r *http.Request, header string, trusted ...string) string {
+	p, err := newProxies(trusted, header)
+	if err != nil {
+		panic(err)
+	}
+	return p.clientIP(r).String()
+}
+
 // Buckets are buckets for tests.
 type Buckets struct{ *buckets }
 

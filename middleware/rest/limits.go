@@ -158,7 +158,7 @@ func (c counts) full(key string, most int, whose string) *Problem {
 
 // warnForwarded says once that a proxy is in front which nobody trusts.
 func (h *Handler) warnForwarded(r *http.Request) {
-	if r.Header.Get(h.proxies.header) == "" || len(h.proxies.trusted) > 0 || r.Context().Value(clientIPKey{}) != nil {
+	if r.Header.Get(h.proxies.header) == "" || len(h.proxies.trusted) > 0 || h.proxies.unix || r.Context().Value(clientIPKey{}) != nil {
 		return
 	}
 	h.untrusted.Do(func() {

@@ -204,7 +204,7 @@ func TestClientBehindProxies(t *testing.T) {
 	proxied := func(header string) func(rest.Config) (*site, func(...string) string) {
 		return func(cfg rest.Config) (*site, func(...string) string) {
 			got := make(chan string, 1)
-			cfg.TrustedProxies, cfg.ProxyHeader = []string{"10.0.0.0/8", "2001:db8:f::/48", "192.0.2.9"}, header
+			cfg.TrustedProxies, cfg.ProxyHeader = []string{"10.0.0.0/8", "2001:db8:f::/48", "192.0.2.9", "unix"}, header
 			cfg.OnOpen = func(c rest.Connection) { got <- c.ClientIP }
 			s := serve(t, cfg)
 			s.from()
@@ -235,7 +235,8 @@ func TestClientBehindProxies(t *testing.T) {
 		{xff, []string{proxy, "X-Forwarded-For: [2001:db8::7]:4711"}, "2001:db8::7"},
 		{xff, []string{"Peer: [2001:db8:f::1]:5", "X-Forwarded-For: 2001:db8::7"}, "2001:db8::7"},
 		{xff, []string{"Peer: [::ffff:10.0.0.1]:5", "X-Forwarded-For: ::ffff:203.0.113.7"}, "203.0.113.7"},
-		{xff, []string{proxy, "Forwarded: for=203.0.113.7"}, "10.0.0.1"}, // the header that the proxy does not write is the client's
+		{xff, []string{"Peer: @", "X-Forwarded-For: 203.0.113.7"}, "203.0.113.7"}, // on a Unix socket
+		{xff, []string{proxy, "Forwarded: for=203.0.113.7"}, "10.0.0.1"},          // the header that the proxy does not write is the client's
 		{forwarded, []string{proxy, "X-Forwarded-For: 203.0.113.7"}, "10.0.0.1"},
 		{forwarded, []string{proxy, "Forwarded: for=1.1.1.1, for=203.0.113.7;proto=https, For=\"10.1.1.1:5\";by=x"}, "203.0.113.7"},
 		{forwarded, []string{proxy, `Forwarded: by=x;for="[2001:db8::7]:4711"`}, "2001:db8::7"},
