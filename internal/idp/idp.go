@@ -142,15 +142,12 @@ func (p *Provider) SetDown(down bool) {
 	p.down = down
 }
 
-// AddKey adds a key that is not published yet.
-func (p *Provider) AddKey(kid string) {
-	p.keys[kid] = key{rsaKey(), jwt.SigningMethodRS256}
-}
+// AddKey adds an RSA key that is not published yet, for a method.
+func (p *Provider) AddKey(kid string, method jwt.SigningMethod) { p.keys[kid] = key{rsaKey(), method} }
 
-// Publish publishes a key that was added.
+// Publish publishes a key that was added, without saying what it is for.
 func (p *Provider) Publish(kid string) {
-	k := p.keys[kid]
-	p.oidc.PublicKeys = append(p.oidc.PublicKeys, oidctest.PublicKey{PublicKey: k.signer.Public(), KeyID: kid, Algorithm: k.method.Alg()})
+	p.oidc.PublicKeys = append(p.oidc.PublicKeys, oidctest.PublicKey{PublicKey: p.keys[kid].signer.Public(), KeyID: kid})
 }
 
 // PublicKey returns a public key.

@@ -141,6 +141,29 @@ func TestRevocationIsKnownToNodesThatMissedIt(t *testing.T) {
 	})
 }
 
+// A revocation that comes after the credentials were looked at and before the
+// stream can be found must not pass it by.
+func TestRevocationWhileAStreamOpens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{}
+		var h *rest.Handler
+		cfg := rest.Config{Auth: i, PublicURL: "https://app.example.com", Hub: push.New()}
+		cfg.Authorize = func(ctx context.Context, p *rest.Principal, _ push.Action, _ string) (bool, error) {
+			err := h.Revoke(ctx, rest.Revocation{Subject: p.Subject})
+			synctest.Wait() // it has been applied
+			return true, err
+		}
+		s := serveInMemory(t, cfg, &http.Server{})
+		h = s.Config.Handler.(*rest.Handler)
+		s.asHost("app.example.com")
+		ann := i.issue("ann", 0)
+		s.expect(http.StatusUnauthorized, s.do(http.MethodGet, "/topics/wall", "", ann, "Accept: text/event-stream"))
+		if n := s.hub.Subscriptions(); n != 0 {
+			t.Errorf("%d streams are open", n)
+		}
+	})
+}
+
 func TestRevocationOfASessionOrAToken(t *testing.T) {
 	signedIn(t, func(t *testing.T, s *site, i *issuer) {
 		admin := i.issue("admin", 0, push.Manage("**"))

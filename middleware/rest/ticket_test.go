@@ -1,12 +1,14 @@
 package rest_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -210,18 +212,25 @@ func TestTicketExpires(t *testing.T) {
 // Failure 56: of many who use a ticket at the same time, one does.
 func TestTicketRacedByFifty(t *testing.T) {
 	i := &issuer{}
-	s := serve(t, rest.Config{Auth: i, PublicURL: "https://app.example.com"})
+	var meet atomic.Pointer[barrier] // so that all of them have seen the ticket before one takes it
+	s := serve(t, rest.Config{Auth: i, PublicURL: "https://app.example.com",
+		Authorize: func(context.Context, *rest.Principal, push.Action, string) (bool, error) {
+			meet.Load().wait()
+			return true, nil
+		}})
 	s.asHost("app.example.com")
-	for range 5 {
+	for _, accept := range []string{"application/json", "text/event-stream", "application/x-ndjson"} {
+		meet.Store(newBarrier(1))
 		tk := s.ticket(wall, i.issue("ann", 0)) // a backend's
+		meet.Store(newBarrier(50))
 		var all sync.WaitGroup
 		var mu sync.Mutex
 		statuses := map[int]int{}
 		for range 50 {
 			all.Go(func() {
-				a := s.get(tk.path)
+				status := s.status(tk.path, accept)
 				mu.Lock()
-				statuses[a.StatusCode]++
+				statuses[status]++
 				mu.Unlock()
 			})
 		}
@@ -230,6 +239,65 @@ func TestTicketRacedByFifty(t *testing.T) {
 			t.Errorf("50 requests with one ticket: %v", statuses)
 		}
 	}
+}
+
+// barrier holds whoever comes until n have.
+type barrier struct {
+	left atomic.Int64
+	open chan struct{}
+}
+
+func newBarrier(n int64) *barrier {
+	b := &barrier{open: make(chan struct{})}
+	b.left.Store(n)
+	return b
+}
+
+func (b *barrier) wait() {
+	if b.left.Add(-1) == 0 {
+		close(b.open)
+	}
+	<-b.open
+}
+
+// status is that of a GET, of which nothing more is read.
+func (s *site) status(path, accept string) int {
+	res, err := s.Client().Do(s.request(s.t.Context(), http.MethodGet, path, "", "Accept: "+accept))
+	if err != nil {
+		s.t.Error(err)
+		return 0
+	}
+	_ = res.Body.Close()
+	return res.StatusCode
+}
+
+// A store may keep entries for a while after their time; a ticket does not live
+// longer for that.
+func TestTicketExpiresThoughTheStoreIsLate(t *testing.T) {
+	i := &issuer{}
+	config := func() rest.Config {
+		return rest.Config{Auth: i, PublicURL: "https://app.example.com", Hub: push.NewHub(late{push.NewMemory()})}
+	}
+	inBubble(t, config, func(t *testing.T, s *site) {
+		s.settle()
+		s.asHost("app.example.com")
+		early, over := s.ticket(wall, i.issue("ann", 0), own), s.ticket(wall, i.issue("ann", 0), own)
+		time.Sleep(30*time.Second - time.Millisecond)
+		s.follow(early.path, same)
+		time.Sleep(time.Millisecond)
+		s.expect(http.StatusUnauthorized, s.get(over.path, same))
+	})
+}
+
+// late is a broker whose store is as late as it may be.
+type late struct{ push.Broker }
+
+func (b late) Store() push.Store { return lateStore{b.Broker.Store()} }
+
+type lateStore struct{ push.Store }
+
+func (s lateStore) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	return s.Store.Set(ctx, key, value, ttl+push.MaxStoreLag)
 }
 
 func TestTicketOfABackendBindsToTheFirstBrowser(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"go.uber.org/goleak"
 
 	"github.com/dualpush-go/dualpush/internal/idp"
@@ -151,7 +152,7 @@ func TestProviderThatGoesDownLater(t *testing.T) {
 func TestKeysThatRotate(t *testing.T) {
 	bubble(t, func(t *testing.T, v *verified) {
 		v.want(200, "an old key", v.Token("rs", nil, nil))
-		v.AddKey("next")
+		v.AddKey("next", jwt.SigningMethodRS256)
 		v.want(401, "not published yet", v.Token("next", nil, nil)) // this has used up the refetch
 		v.Publish("next")
 		v.want(401, "published, but somebody has just asked for an unknown key", v.Token("next", nil, nil))
@@ -163,7 +164,7 @@ func TestKeysThatRotate(t *testing.T) {
 	})
 	bubble(t, func(t *testing.T, v *verified) { // published before it is used, as it should be: nobody notices
 		v.want(200, "an old key", v.Token("rs", nil, nil))
-		v.AddKey("next")
+		v.AddKey("next", jwt.SigningMethodRS256)
 		v.Publish("next")
 		time.Sleep(16 * time.Minute)
 		v.want(200, "an old key", v.Token("rs", nil, nil))
@@ -173,6 +174,29 @@ func TestKeysThatRotate(t *testing.T) {
 			t.Errorf("the keys were fetched %d times, want 2", n)
 		}
 	})
+}
+
+// A key that may sign with anything is taken with three algorithms only (RFC
+// 8725 section 3.1).
+func TestOtherAlgorithms(t *testing.T) {
+	v := over(t, idp.InMemory(t))
+	for _, method := range []jwt.SigningMethod{jwt.SigningMethodRS384, jwt.SigningMethodRS512, jwt.SigningMethodPS256} {
+		v.AddKey(method.Alg(), method)
+		v.Publish(method.Alg())
+		v.want(401, method.Alg(), v.Token(method.Alg(), nil, nil))
+	}
+	v.AddKey("any", jwt.SigningMethodRS256)
+	v.Publish("any")
+	v = over(t, v.Provider)
+	v.want(200, "RS256", v.Token("any", nil, nil))
+}
+
+// What is too long is not even looked at.
+func TestTokensThatAreTooLong(t *testing.T) {
+	v := over(t, idp.InMemory(t))
+	fits := v.Token("ed", map[string]any{"pad": strings.Repeat("x", 11<<10)}, nil)
+	v.want(200, "a long token", fits)
+	v.want(401, "a longer one", v.Token("ed", map[string]any{"pad": strings.Repeat("x", 13<<10)}, nil))
 }
 
 func TestKeysAreFetchedOnceForAll(t *testing.T) {
