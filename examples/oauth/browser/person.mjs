@@ -1,40 +1,21 @@
 // A person with a browser, who logs in to the example.
 
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
-import puppeteer from "puppeteer-core";
-import { FaultProxy } from "../../wall/browser/proxy.mjs";
+import { test } from "node:test";
+import { FaultProxy } from "../../../client/test/proxy.mjs";
+import { BROWSERS, browser } from "../../wall/browser/browsers.mjs";
 import { freePort } from "../../wall/browser/wall.mjs";
 import { App } from "./app.mjs";
 
 const TIME = 120_000; // ms for one test
 const PATIENCE = 30_000; // ms for what should come soon
 
-const CHROMIUM_FLAGS = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync",
-];
-
-const LAUNCH = {
-  chromium: { browser: "chrome", executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: CHROMIUM_FLAGS },
-  firefox: { browser: "firefox", executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr" },
-};
-
 export const TRANSPORTS = ["EventSource", "WebSocket", "long polling"];
-
-const running = new Map();
-
-async function browser(name) {
-  if (!running.has(name)) running.set(name, await puppeteer.launch({ ...LAUNCH[name], headless: true }));
-  return running.get(name);
-}
-
-after(() => Promise.all([...running.values()].map((b) => b.close())));
 
 // scene is a test that runs in both browsers, each time with an app of its own
 // behind a fault proxy.
 export function scene(title, { args = [] }, play) {
-  for (const name of Object.keys(LAUNCH)) {
+  for (const name of BROWSERS) {
     test(`${title} (${name})`, { timeout: TIME }, async () => {
       const port = await freePort();
       const proxy = new FaultProxy(port);

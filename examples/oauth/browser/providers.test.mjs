@@ -5,6 +5,8 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { generateKeyPairSync, randomUUID, sign } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { OAuth2Server } from "oauth2-mock-server";
@@ -78,7 +80,10 @@ describe("oidc-provider", () => {
     const token = await sh(`${setup}\necho $token`);
     const headers = { Authorization: `Bearer ${token}` };
     const stream = await fetch(`${app.url}/push/topics/chat/room`, { headers: { ...headers, Accept: "text/event-stream" } });
-    const mine = new TextDecoder().decode((await stream.body.getReader().read()).value).match(/"connection":"([^"]+)"/)[1];
+    let mine;
+    for await (const line of createInterface({ input: Readable.fromWeb(stream.body) })) {
+      if ((mine = line.match(/"connection":"([^"]+)"/)?.[1])) break;
+    }
     const { ticket } = await (await fetch(`${app.url}/push/tickets`, { method: "POST", headers, body: '{"topics":["chat/room"]}' })).json();
     const lines = text.split("## Signed in")[1].split("\n## ")[0].matchAll(/^ {4}(curl .*\S) +# (\d{3})$/gm);
     let n = 0;

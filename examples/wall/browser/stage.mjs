@@ -2,39 +2,19 @@
 // in one browser.
 
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
-import puppeteer from "puppeteer-core";
+import { test } from "node:test";
 import { FaultProxy } from "../../../client/test/proxy.mjs";
+import { BROWSERS, browser } from "./browsers.mjs";
 import { Visitor } from "./visitor.mjs";
 import { Wall, freePort } from "./wall.mjs";
 
 const TIME = 90_000; // ms for one test
 
-const CHROMIUM_FLAGS = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync",
-];
-
-// Profiles are new and empty: puppeteer makes and removes them.
-const LAUNCH = {
-  chromium: { browser: "chrome", executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: CHROMIUM_FLAGS },
-  firefox: { browser: "firefox", executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr" },
-};
-
 export const TRANSPORTS = ["sse", "ws", "poll"];
-
-const running = new Map();
-
-async function browser(name) {
-  if (!running.has(name)) running.set(name, await puppeteer.launch({ ...LAUNCH[name], headless: true }));
-  return running.get(name);
-}
-
-after(() => Promise.all([...running.values()].map((b) => b.close())));
 
 // scene is a test that runs in both browsers, each time on a stage of its own.
 export function scene(title, play, options = {}) {
-  for (const name of Object.keys(LAUNCH)) {
+  for (const name of BROWSERS) {
     test(`${title} (${name})`, { timeout: TIME }, async () => {
       const stage = new Stage(name);
       await stage.open(options);
