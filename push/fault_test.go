@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/dualpush-go/dualpush/push"
 )
@@ -24,6 +25,7 @@ type faultBroker struct {
 	tail    chan struct{} // if not nil, Tail delivers when it is closed
 	history chan struct{} // if not nil, History returns when it is closed
 	asked   atomic.Int64  // how often History was called
+	takes   time.Duration // what History takes; set before it is called
 }
 
 func newFaultBroker(opts ...push.MemoryOption) *faultBroker {
@@ -149,6 +151,7 @@ func (b *faultBroker) reason() error {
 
 func (b *faultBroker) History(ctx context.Context, q push.Query) (push.Page, error) {
 	b.asked.Add(1)
+	time.Sleep(b.takes)
 	m, _, _, late, err := b.use()
 	if err != nil {
 		return push.Page{}, err
