@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/push/wire"
@@ -22,7 +23,7 @@ type following struct {
 	line []byte // the beginning of one
 	want [crowdPublishers]int
 	err  error
-	done chan struct{} // closed when all came
+	done chan struct{} // closed when all came, or something is wrong
 }
 
 const (
@@ -52,13 +53,15 @@ func (f *following) Write(b []byte) (int, error) {
 }
 
 func (f *following) event(fields [][]byte) {
-	if len(fields) != 4 { // a control event
+	if len(fields) != 4 || f.err != nil { // a control event, or nothing to go on with
 		return
 	}
 	p, _ := strconv.Atoi(string(fields[2]))
 	n, _ := strconv.Atoi(string(fields[3]))
-	if f.want[p] != n && f.err == nil {
+	if f.want[p] != n {
 		f.err = fmt.Errorf("of publisher %d got %d, want %d", p, n, f.want[p])
+		close(f.done)
+		return
 	}
 	f.want[p] = n + 1
 	for _, n := range f.want {
@@ -104,8 +107,13 @@ func TestManyAtACohortAtOnce(t *testing.T) {
 		})
 	}
 	publishers.Wait()
+	bound := time.After(time.Minute)
 	for i, f := range readers {
-		<-f.done
+		select {
+		case <-f.done:
+		case <-bound:
+			t.Fatalf("stream %d did not get all", i)
+		}
 		f.mu.Lock()
 		if f.err != nil {
 			t.Errorf("stream %d: %v", i, f.err)

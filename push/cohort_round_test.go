@@ -85,6 +85,27 @@ func TestMembersLeaveWhileABatchIsWritten(t *testing.T) {
 	})
 }
 
+// Failure 57, for streams that came with credentials that run out.
+func TestACohortEndsWithItsCredentials(t *testing.T) {
+	oneShard(t)
+	synctest.Test(t, func(t *testing.T) {
+		h := push.New()
+		socks, all := crowd(t, h, 40, push.WithExpiry(time.Now().Add(time.Minute)))
+		publishBatch(t, h, 1, 1)
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		publishBatch(t, h, 2, 2)
+		synctest.Wait()
+		for i, st := range all {
+			if got, _ := events(socks[i].bytes()); len(got) != 1 || len(st.ended) == 0 {
+				t.Fatalf("stream %d got %v; ended: %v", i, got, len(st.ended) > 0)
+			}
+			wantExpired(t, "a member", <-st.ended)
+		}
+		shut(t, h)
+	})
+}
+
 // Failure 57, while a batch is written: a member that was asked already gets
 // credentials that run out sooner.
 func TestExpiryThatComesWhileABatchIsWrittenHolds(t *testing.T) {
@@ -249,5 +270,104 @@ func TestABrokerThatIsClosedEndsACohort(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	})
+}
+
+// Who waits together is at the head, above what was removed from other topics
+// meanwhile: no gap is told, and the position does not go back.
+func TestACohortThatIsWokenIsToldOfNoGap(t *testing.T) {
+	oneShard(t)
+	bothHubs(t, func(t *testing.T, newHub hubMaker) {
+		b := push.NewMemory(keep("**", push.Retention{Count: 2}))
+		h := newHub(t, b, push.WithWindow(2, 1<<20))
+		socks, all := crowd(t, h, 40)
+		for range 10 {
+			publish(t, h, "noisy", "x")
+			synctest.Wait() // a window sees them all
+		}
+		publish(t, h, "gone", "x")
+		synctest.Wait()
+		if err := b.Purge(t.Context(), "gone"); err != nil { // the floor rises
+			t.Fatal(err)
+		}
+		head, _ := h.Head(t.Context())
+		gate := make(chan struct{})
+		socks[0].gate = gate
+		publish(t, h, "a", "now")
+		synctest.Wait()
+		for i, st := range all { // some were handed it, some were not
+			if at := st.sub.Position(); at.Seq < head.Seq {
+				t.Fatalf("stream %d was at %d, now at %d", i, head.Seq, at.Seq)
+			}
+		}
+		close(gate)
+		wantTogether(t, h, 40)
+		for i, s := range socks {
+			if got, _ := events(s.bytes()); len(got) != 1 || strings.Contains(string(s.bytes()), wire.Gap) {
+				t.Fatalf("stream %d: %s", i, s.bytes())
+			}
+		}
+	})
+}
+
+// tired is a connection that counts what is written once it is lost.
+type tired struct {
+	standing
+	after int
+}
+
+func (c *tired) TryWrite(b []byte) (int, error) {
+	if c.lost != nil {
+		c.after++
+	}
+	return c.standing.TryWrite(b)
+}
+
+// The owner of a stream may take its time to close it once it has ended: nothing
+// is written any more, and it ends once.
+func TestAStreamThatEndedIsInNoCohort(t *testing.T) {
+	oneShard(t)
+	synctest.Test(t, func(t *testing.T) {
+		h := push.New()
+		_, others := crowd(t, h, 2)
+		sub := subscribe(t, h, push.FromHead(), []string{"a"})
+		c, ended := &tired{}, make(chan error, 9)
+		st := sub.NewStream(c, wire.Frames{Framer: lines{}}, func(err error) { ended <- err })
+		st.Start()
+		wantTogether(t, h, 3)
+		c.lost = errors.New("lost")
+		for i := range 3 {
+			publishBatch(t, h, i+1, i+1)
+			wantTogether(t, h, 2)
+		}
+		if len(ended) != 1 || c.after != 1 {
+			t.Errorf("it ended %d times, %d writes", len(ended), c.after)
+		}
+		sub.Close()
+		end(t, h, others)
+	})
+}
+
+// Whoever waits for its connection to take an injected piece is in no cohort.
+func TestNobodyWritesWhileWhatWasInjectedIsFinished(t *testing.T) {
+	oneShard(t)
+	synctest.Test(t, func(t *testing.T) {
+		h, e := push.New(), &exclusive{}
+		e.release = make(chan struct{})
+		all := together(t, h, []push.Conn{&socket{}, e, &socket{}})
+		e.full = e.got.Len() + 3
+		all[1].Inject([]byte("x push.pong\n"), false)
+		wantTogether(t, h, 2)
+		publishBatch(t, h, 1, 3)
+		wantTogether(t, h, 2)
+		close(e.release)
+		wantTogether(t, h, 3)
+		if e.broken.Load() {
+			t.Error("written to while a piece is half written")
+		}
+		if got, _ := events(e.bytes()); !slices.Equal(got, sequences(1, 3)) {
+			t.Errorf("got %v", got)
+		}
+		end(t, h, all)
 	})
 }

@@ -153,3 +153,26 @@ func TestTheFirstPolicyThatCoversATopicHolds(t *testing.T) {
 	}()
 	push.WithPolicy("a//b", push.Tell)
 }
+
+// Streams whose policy is Latest are conflated, each from its own position, also
+// where many follow one topic.
+func TestPolicyLatestHoldsForStreams(t *testing.T) {
+	oneShard(t)
+	bothHubs(t, func(t *testing.T, newHub hubMaker) {
+		h := newHub(t, push.NewMemory(), push.WithPolicy("a", push.Latest))
+		var socks [3]socket
+		for i := range socks {
+			prepared(t, h, &socks[i], push.FromHead()).Start()
+		}
+		synctest.Wait()
+		for range 2 {
+			publish(t, h, "a", "1", "2", "3", "4", "5")
+			synctest.Wait()
+		}
+		for i := range socks {
+			if got, _ := events(socks[i].bytes()); !slices.Equal(got, []string{"5", "10"}) {
+				t.Errorf("stream %d got %v", i, got)
+			}
+		}
+	})
+}

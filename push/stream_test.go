@@ -321,40 +321,44 @@ func TestInjectedBytesComeBetweenFrames(t *testing.T) {
 }
 
 // A topic of one waits for the turn that is being written, 32 writes, and no
-// more, however large the crowd of another topic is.
+// more, however large the crowd of another topic is, together or not.
 func TestATopicOfOneDoesNotWaitForACrowd(t *testing.T) {
 	oneShard(t)
 	n := 100_000
 	if raceDetector {
 		n = 10_000
 	}
-	synctest.Test(t, func(t *testing.T) {
-		h := push.New()
-		seen := &turns{gate: make(chan struct{})}
-		close(seen.gate)
-		start := func(topic, name string) {
-			sub := subscribe(t, h, push.FromHead(), []string{topic})
-			sub.NewStream(writerTo{seen, name}, wire.Frames{Framer: lines{}}, func(error) { sub.Close() }).Start()
-		}
-		for range n {
-			start("crowd", "c")
-		}
-		start("one", "1")
-		synctest.Wait()
-		publish(t, h, "crowd", "those that came first are together, too")
-		wantTogether(t, h, n)
-		seen.order.Reset()
-		seen.gate = make(chan struct{})
-		publish(t, h, "crowd", "x")
-		synctest.Wait() // the first is being written
-		publish(t, h, "one", "x")
-		close(seen.gate)
-		synctest.Wait()
-		if at := strings.Index(seen.order.String(), "1"); at < 0 || at > 32 || seen.order.Len() != n+1 {
-			t.Fatalf("the topic of one waited for %d of %d writes", at, seen.order.Len())
-		}
-		shut(t, h)
-	})
+	synctest.Test(t, func(t *testing.T) { oneBesides(t, n, n, "crowd") })
+	synctest.Test(t, func(t *testing.T) { oneBesides(t, 1000, 0, "crowd", "nobody") })
+}
+
+// oneBesides has an event for one come while the first of n is written to.
+func oneBesides(t *testing.T, n, inCohorts int, topics ...string) {
+	h := push.New()
+	seen := &turns{gate: make(chan struct{})}
+	close(seen.gate)
+	start := func(name string, topics ...string) {
+		sub := subscribe(t, h, push.FromHead(), topics)
+		sub.NewStream(writerTo{seen, name}, wire.Frames{Framer: lines{}}, func(error) { sub.Close() }).Start()
+	}
+	for range n {
+		start("c", topics...)
+	}
+	start("1", "one")
+	synctest.Wait()
+	publish(t, h, "crowd", "those that came first are together, too")
+	wantTogether(t, h, inCohorts)
+	seen.order.Reset()
+	seen.gate = make(chan struct{})
+	publish(t, h, "crowd", "x")
+	synctest.Wait() // the first is being written
+	publish(t, h, "one", "x")
+	close(seen.gate)
+	synctest.Wait()
+	if at := strings.Index(seen.order.String(), "1"); at < 0 || at > 32 || seen.order.Len() != n+1 {
+		t.Fatalf("the topic of one waited for %d of %d writes", at, seen.order.Len())
+	}
+	shut(t, h)
 }
 
 // turns notes who was written to.
