@@ -1,0 +1,223 @@
+package natsbroker_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+)
+
+// fewHistories are the random histories of a check, unless -rapid.checks says
+// otherwise: each step of one costs a few requests.
+const fewHistories = "12"
+
+func TestMain(m *testing.M) {
+	if f := flag.Lookup("rapid.checks"); f != nil {
+		_ = f.Value.Set(fewHistories)
+	}
+	flag.Parse()
+	code := m.Run()
+	stopShared()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	if binaryDir != "" {
+		_ = os.RemoveAll(binaryDir)
+	}
+	os.Exit(code)
+}
+
+var binaryDir string
+
+// natsServer builds nats-server, once, from the module that needs it anyway.
+var natsServer = sync.OnceValues(func() (string, error) {
+	var err error
+	if binaryDir, err = os.MkdirTemp("", "nats-server"); err != nil {
+		return "", err
+	}
+	path := filepath.Join(binaryDir, "nats-server")
+	cmd := exec.Command("go", "build", "-o", path, "github.com/nats-io/nats-server/v2")
+	cmd.Dir = "embedded"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
+
+// server is a nats-server as a child process, on a port and in a directory that
+// it keeps over restarts.
+type server struct {
+	port int
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+	log  strings.Builder
+}
+
+func newServer(args ...string) (*server, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = l.Close() }()
+	dir, err := os.MkdirTemp("", "nats")
+	return &server{port: l.Addr().(*net.TCPAddr).Port, dir: dir, args: args}, err
+}
+
+func (s *server) url() string { return fmt.Sprintf("nats://127.0.0.1:%d", s.port) }
+
+// start starts the server and waits until it answers.
+func (s *server) start() error {
+	path, err := natsServer()
+	if err != nil {
+		return err
+	}
+	args := append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(s.port), "-js", "-sd", s.dir}, s.args...)
+	s.cmd = exec.Command(path, args...)
+	s.cmd.Stderr = &s.log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		nc, err := nats.Connect(s.url(), nats.Timeout(time.Second))
+		if err != nil {
+			continue
+		}
+		js, err := jetstream.New(nc)
+		if err == nil {
+			_, err = js.AccountInfo(context.Background())
+		}
+		nc.Close()
+		if err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("nats-server is not up after 30 s: %s", s.log.String())
+}
+
+// kill ends the server with a signal, and waits.
+func (s *server) kill(sig os.Signal) {
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(sig)
+	_ = s.cmd.Wait()
+	s.cmd = nil
+}
+
+func (s *server) signal(sig os.Signal) { _ = s.cmd.Process.Signal(sig) }
+
+func (s *server) restart(sig os.Signal) error {
+	s.kill(sig)
+	return s.start()
+}
+
+func (s *server) remove() {
+	s.kill(syscall.SIGKILL)
+	_ = os.RemoveAll(s.dir)
+}
+
+// cutTail removes the newest n messages from a stream's file while the server is
+// down: what a machine that lost its power had not written.
+func (s *server) cutTail(stream string, n int) error {
+	dir := filepath.Join(s.dir, "jetstream", "$G", "streams", stream, "msgs")
+	blocks, err := filepath.Glob(filepath.Join(dir, "*.blk"))
+	if err != nil || len(blocks) != 1 {
+		return fmt.Errorf("%d blocks in %s, want one: %w", len(blocks), dir, err)
+	}
+	data, err := os.ReadFile(blocks[0])
+	if err != nil {
+		return err
+	}
+	var starts []int
+	for at := 0; at < len(data); {
+		starts = append(starts, at)
+		at += int(binary.LittleEndian.Uint32(data[at:]) &^ (1 << 31))
+	}
+	if err := os.Truncate(blocks[0], int64(starts[len(starts)-n])); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(dir, "index.db")); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// shared is a server for the tests that do not need one of their own.
+var shared struct {
+	sync.Mutex
+	*server
+}
+
+func sharedServer(tb testing.TB) *server {
+	tb.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server == nil {
+		s, err := newServer()
+		if err == nil {
+			err = s.start()
+		}
+		if err != nil {
+			tb.Fatalf("nats-server: %v", err)
+		}
+		shared.server = s
+	}
+	return shared.server
+}
+
+func stopShared() {
+	if shared.server != nil {
+		shared.remove()
+	}
+}
+
+// ownServer starts a server for one test.
+func ownServer(tb testing.TB, args ...string) *server {
+	tb.Helper()
+	s, err := newServer(args...)
+	if err == nil {
+		tb.Cleanup(s.remove)
+		err = s.start()
+	}
+	if err != nil {
+		tb.Fatalf("nats-server: %v", err)
+	}
+	return s
+}
+
+// connect returns a connection as an app has it.
+func connect(tb testing.TB, url string, opts ...nats.Option) jetstream.JetStream {
+	tb.Helper()
+	opts = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.RetryOnFailedConnect(true),
+		nats.ReconnectJitter(0, 0)}, opts...)
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		tb.Fatalf("connect to %s: %v", url, err)
+	}
+	tb.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return js
+}
