@@ -51,8 +51,8 @@ test(`${DELIVERIES} deliveries through ${CUTS} cuts and ${SWITCHES} switches: no
   const batch = 1000;
   const batches = Math.ceil(DELIVERIES / batch);
   const every = (times) => Math.max(1, Math.floor(batches / times));
-  for (let i = 0, cuts = 0, changes = 0; i < batches; i++) {
-    if (i % every(CUTS) === 0 && cuts++ < CUTS) {
+  for (let i = 0, changes = 0; i < batches; i++) {
+    if (i % every(CUTS * 1.2) === 0) {
       let budget = 1 + Math.floor(random() * 60_000);
       proxy.flake(() => {
         const bytes = budget;
@@ -68,7 +68,7 @@ test(`${DELIVERIES} deliveries through ${CUTS} cuts and ${SWITCHES} switches: no
   await until(() => `the last one; ${next - 1} came over ${push.transport}`, () => wrong || next === DELIVERIES + 1, 60_000);
   assert.equal(wrong, undefined);
   assert.equal(gaps, 0);
-  assert.ok(proxy.ended >= CUTS * 0.9, `${proxy.ended} connections were cut in the middle of bytes`);
+  assert.ok(proxy.ended >= CUTS, `${proxy.ended} connections were cut in the middle of bytes`);
   assert.ok(switches >= SWITCHES, `${switches} switches`);
   console.log(`${next - 1} deliveries, ${proxy.ended} cuts in mid-stream, ${switches} switches, ${failures} failed attempts: 0 lost, 0 doubled, 0 out of order`);
 }, "-count", String(2_000_000)));

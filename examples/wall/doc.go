@@ -1,5 +1,6 @@
 // The wall is a page on which everybody sees everybody's posts at once,
-// whether it reads them over EventSource, WebSocket or long polling.
+// whether it reads them over WebSocket, SSE or long polling: the page uses the
+// client that the mount serves, and shows over what it is live.
 //
 //	go run ./examples/wall -addr 127.0.0.1:8080
 //

@@ -88,7 +88,7 @@ func TestThePageIsServedWithItsGuards(t *testing.T) {
 	p := start(t)
 	for path, media := range map[string]string{
 		"/": "text/html", "/wall.js": "text/javascript", "/link.js": "text/javascript", "/view.js": "text/javascript",
-		"/transports.js": "text/javascript", "/composer.js": "text/javascript", "/wall.css": "text/css", "/favicon.svg": "image/svg+xml",
+		"/composer.js": "text/javascript", "/wall.css": "text/css", "/favicon.svg": "image/svg+xml",
 	} {
 		res := p.get(t, path, "*/*")
 		if res.StatusCode != http.StatusOK || !strings.HasPrefix(res.Header.Get("Content-Type"), media) {

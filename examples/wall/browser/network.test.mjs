@@ -23,7 +23,7 @@ scene("posts made while the network was cut arrive once and in order", async (st
 
 scene("a network that swallows everything is noticed by its silence", async (stage) => {
   const pages = []; // long polling notices, too, but only after 35 s
-  for (const t of ["sse", "ws"]) pages.push(await stage.visit(t, { url: stage.proxy.url }));
+  for (const t of ["sse", "websocket"]) pages.push(await stage.visit(t, { url: stage.proxy.url }));
   await stage.wall.post("before");
   for (const p of pages) await p.shows(["before"]);
   stage.proxy.stall();
@@ -47,7 +47,7 @@ scene("a page comes back as soon as the browser is online again, even if Firefox
   const pages = await stage.visitAll({ url: stage.proxy.url });
   await stage.wall.post("before");
   for (const p of pages) await p.shows(["before"]);
-  for (const p of pages) await p.page.evaluate(() => (Math.random = () => 1e6)); // else the page's own pause ends
+  for (const p of pages) await p.page.evaluate(() => (Math.random = () => 1e5)); // else the page's own pause ends
   const bare = await pages[0].page.evaluateHandle(() => new EventSource("/push/topics/wall"));
   for (const p of pages) await p.page.setOfflineMode(true);
   stage.proxy.cut();

@@ -22,8 +22,8 @@ scene("everything can be done with the keyboard", async (stage) => {
   await keyboard.press(" ");
   await visitor.shows(["from the keyboard"]);
   await visitor.page.focus("#transports [value=sse]");
-  await keyboard.press("ArrowDown");
-  visitor.transport = "ws";
+  await keyboard.press("ArrowUp");
+  visitor.transport = "websocket";
   await visitor.counts({ sse: "0 others", ws: "you + 0" });
   await visitor.live();
 });

@@ -40,7 +40,7 @@ scene("each page counts the others by transport", async (stage) => {
   await sse.counts({ sse: "you + 0", ws: "1 other", poll: "1 other" });
   await ws.counts({ sse: "1 other", ws: "you + 0", poll: "1 other" });
   await poll.counts({ sse: "1 other", ws: "1 other", poll: "you + 0" });
-  await ws.use("poll");
+  await ws.use("long-poll");
   await sse.counts({ sse: "you + 0", ws: "0 others", poll: "2 others" });
   await poll.counts({ sse: "1 other", ws: "0 others", poll: "you + 1" });
   await poll.page.close();
@@ -76,7 +76,7 @@ scene("markup in a post is shown as text", async (stage) => {
 });
 
 scene("Enter posts, Shift and Enter starts a new line", async (stage) => {
-  const visitor = await stage.visit("ws");
+  const visitor = await stage.visit("websocket");
   const { keyboard } = visitor.page;
   await visitor.page.focus("#text");
   await keyboard.type("one");

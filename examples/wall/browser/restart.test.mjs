@@ -33,16 +33,17 @@ scene("a drained server ends within seconds, and pages go on with the next one",
   for (const p of pages) await p.shows([...before, EPOCH, "after"]);
 });
 
-scene("a post that the server never answered can be sent again, and comes once", async (stage) => {
-  const url = stage.proxy.url;
-  const page = await stage.visit("sse", { url });
-  stage.proxy.loseAnswers();
-  await page.write("once");
-  await page.until("told that nobody answered", () => document.querySelector("#problem").textContent.includes("did not answer"));
-  assert.deepEqual(await stage.wall.history(), ["once"]);
-  stage.proxy.pass();
-  await page.post("once");
-  await page.live();
-  await stage.wall.post("the end");
-  await page.shows(["once", "the end"]);
-});
+for (const transport of ["websocket", "sse"]) {
+  scene(`a post over ${transport} whose answer is lost is sent again by itself, and comes once`, async (stage) => {
+    const page = await stage.visit(transport, { url: stage.proxy.url });
+    stage.proxy.loseAnswers();
+    await page.write("once");
+    await page.until("told why it takes so long", () => document.querySelector("#problem").textContent.includes("No answer yet"));
+    assert.deepEqual(await stage.wall.history(), ["once"]);
+    stage.proxy.pass();
+    await page.posted();
+    await page.live();
+    await stage.wall.post("the end");
+    await page.shows(["once", "the end"]);
+  });
+}

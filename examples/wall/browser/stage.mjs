@@ -10,7 +10,7 @@ import { Wall, freePort } from "./wall.mjs";
 
 const TIME = 90_000; // ms for one test
 
-export const TRANSPORTS = ["sse", "ws", "poll"];
+export const TRANSPORTS = ["sse", "websocket", "long-poll"];
 
 // scene is a test that runs in both browsers, each time on a stage of its own.
 export function scene(title, play, options = {}) {

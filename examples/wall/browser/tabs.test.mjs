@@ -5,7 +5,7 @@ const limitHidden = () => document.querySelector("#limit").hidden;
 
 scene("six tabs work when at most four of them are on EventSource", async (stage) => {
   const tabs = [];
-  for (const t of ["sse", "sse", "sse", "sse", "ws", "poll"]) tabs.push(await stage.visit(t));
+  for (const t of ["sse", "sse", "sse", "sse", "websocket", "long-poll"]) tabs.push(await stage.visit(t));
   for (const [i, tab] of tabs.entries()) await tab.post(`from tab ${i}`);
   for (const tab of tabs) {
     await tab.shows([0, 1, 2, 3, 4, 5].map((i) => `from tab ${i}`));
@@ -15,7 +15,7 @@ scene("six tabs work when at most four of them are on EventSource", async (stage
 
 scene("a tab whose EventSource finds no connection names the limit of HTTP/1.1", async (stage) => {
   const tabs = [];
-  for (let i = 0; i < 7; i++) tabs.push(await stage.visit("ws"));
+  for (let i = 0; i < 7; i++) tabs.push(await stage.visit("websocket"));
   for (const tab of tabs.slice(0, 6)) {
     await tab.use("sse");
     await tab.live();
@@ -24,7 +24,7 @@ scene("a tab whose EventSource finds no connection names the limit of HTTP/1.1",
   await last.use("sse");
   await last.until("the limit is named", () => !document.querySelector("#limit").hidden);
   assert.match(await last.page.$eval("#limit", (p) => p.textContent), /six connections/);
-  await tabs[0].use("ws"); // as the page says
+  await tabs[0].use("websocket"); // as the page says
   for (const tab of tabs) await tab.live();
   await last.until("the limit is forgotten", limitHidden);
   await stage.wall.post("to all");

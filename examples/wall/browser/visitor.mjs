@@ -59,7 +59,11 @@ export class Visitor {
   // post writes a text and waits until the server has it.
   async post(text) {
     await this.write(text);
-    await this.until("the post is sent", () => {
+    await this.posted();
+  }
+
+  posted() {
+    return this.until("the post is sent", () => {
       const form = document.querySelector("#composer");
       return form.text.value === "" && !form.querySelector("button").disabled;
     });

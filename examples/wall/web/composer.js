@@ -1,7 +1,7 @@
 // The form. The server says what a post may be, and the page shows its reason.
 
 const MAX = 280;
-const ANSWER_WITHIN = 10_000; // ms
+const PATIENCE = 3000; // ms; then the page says why it takes so long
 
 export class Composer {
   #form = document.querySelector("#composer");
@@ -9,10 +9,9 @@ export class Composer {
   #left = document.querySelector("#left");
   #problem = document.querySelector("#problem");
   #button = this.#form.querySelector("button");
-  #sent = {}; // the text that was sent last, and its key
 
-  constructor(url) {
-    this.url = url;
+  constructor(link) {
+    this.link = link;
     this.#text.addEventListener("input", () => this.#count());
     this.#text.addEventListener("keydown", (e) => this.#key(e));
     this.#form.addEventListener("submit", (e) => {
@@ -38,32 +37,19 @@ export class Composer {
     if (this.#button.disabled) return;
     this.#button.disabled = true;
     this.#say("");
+    const slow = setTimeout(() => this.#say("No answer yet. Your post is sent once the network is back, and it cannot come twice."), PATIENCE);
     try {
-      const answer = await this.#send(this.#text.value);
-      if (answer.ok) this.#clear();
-      else this.#say(await reason(answer));
-    } catch {
-      this.#say("The server did not answer. Your text is still here: post it again, it cannot come twice.");
+      await this.link.post(this.#text.value);
+      this.#say("");
+      this.#clear();
+    } catch (e) {
+      this.#say(e.message); // the server's reason
     }
+    clearTimeout(slow);
     this.#button.disabled = false;
   }
 
-  #send(text) {
-    if (this.#sent.text !== text) this.#sent = { text, key: crypto.getRandomValues(new Uint32Array(4)).join("-") };
-    return fetch(this.url, {
-      method: "POST",
-      headers: {
-        "Content-Type": "application/json",
-        "Push-Event": "post",
-        "Idempotency-Key": this.#sent.key, // the same text sent again is the same post
-      },
-      body: JSON.stringify({ text }),
-      signal: AbortSignal.timeout(ANSWER_WITHIN),
-    });
-  }
-
   #clear() {
-    this.#sent = {};
     this.#text.value = "";
     this.#count();
     this.#text.focus();
@@ -74,10 +60,4 @@ export class Composer {
     this.#problem.hidden = !problem;
     this.#text.setAttribute("aria-invalid", Boolean(problem));
   }
-}
-
-// reason reads a problem+json (RFC 9457).
-async function reason(answer) {
-  const problem = await answer.json().catch(() => ({}));
-  return problem.detail ?? problem.title ?? `The server said ${answer.status}.`;
 }

@@ -1,110 +1,52 @@
-// A Link is the page's line to the server: it has a cursor and one transport
-// at a time, and it goes on from the cursor whatever happens.
+// A Link is the page's line to the server: the client of the mount, over the
+// transports that were chosen. Another choice is another client that goes on
+// from the cursor.
 
-import { eventSource, longPoll, webSocket } from "./transports.js";
+import { connect } from "/push/client.js";
 
-const TRANSPORTS = { sse: eventSource, ws: webSocket, poll: longPoll };
-
-const OPENS_WITHIN = 5000; // ms; a stream says push.open at once
-const COMES_BACK_WITHIN = 15_000; // ms; an EventSource waits as long as the server's retry says
+const TOPICS = ["wall", "wall/visitors"];
 
 export class Link {
-  #close = () => {}; // what ends the present connection
-  #failures = 0; // in a row
-  #retry = 0; // ms; when the server said to come back
-  #silence = OPENS_WITHIN; // ms without a word after which a connection is dead
-  #heard = 0; // when we were last told something
-  #timer = 0; // until a reopening, or until the silence is too long
-  #live = false;
-  #opening = false; // a connection was asked for, and nothing came of it yet
+  #push;
+  #posting = new Set(); // posts that the server has not answered yet
 
-  // on.event(envelope, transport), on.state("live" | "reconnecting" | "offline"), on.stuck(transport)
+  // on.event(envelope, transport), on.gap(gap), on.open(transport),
+  // on.lost(problem), which is undefined if it was not the network
   constructor(url, cursor, on) {
     Object.assign(this, { url, cursor, on });
-    // Firefox closes an EventSource for good while the machine is offline.
-    addEventListener("online", () => this.#wake());
-    addEventListener("pageshow", (e) => e.persisted && this.open());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#wake());
-    addEventListener("offline", () => this.#down());
   }
 
-  // use switches to another transport; the cursor stays.
-  use(transport) {
-    this.transport = transport;
-    this.#failures = 0;
-    this.open();
+  // use reads over one transport, or with "auto" over the best that works.
+  use(choice) {
+    this.#retire();
+    const push = connect(this.url, { topics: TOPICS, after: this.cursor, ...(choice !== "auto" && { transports: [choice] }) });
+    push.onmessage = (e) => this.on.event(e.detail, push.transport);
+    push.ongap = (e) => this.on.gap(e.data);
+    push.onopen = () => this.on.open(push.transport);
+    push.onerror = (e) => this.on.lost(e.data);
+    this.#push = push;
   }
 
-  // open connects, or connects again, right after the last event seen.
-  open() {
-    this.#close();
-    this.#down();
-    this.#opening = true;
-    this.#listen(OPENS_WITHIN);
-    this.#close = TRANSPORTS[this.transport](this.url, this.cursor, {
-      event: (envelope) => this.#event(envelope),
-      lost: (closed) => this.#lost(closed),
-    });
+  // retire ends a client, once what it has to publish is answered.
+  async #retire() {
+    const old = this.#push;
+    if (!old) return;
+    this.cursor = old.cursor || this.cursor;
+    old.onmessage = old.ongap = old.onopen = old.onerror = null;
+    old.unsubscribe(TOPICS);
+    this.on.lost();
+    await Promise.allSettled(this.#posting);
+    old.close();
   }
 
-  #event(envelope) {
-    this.#opening = false;
-    if (envelope.id) this.cursor = envelope.id;
-    if (envelope.event === "push.open") this.#opened(envelope.data.heartbeat);
-    if (envelope.event === "push.close") this.#retry = envelope.data.retry ?? 0;
-    else this.#up();
-    this.#listen(this.#silence);
-    this.on.event(envelope, this.transport);
-  }
-
-  #opened(heartbeat) {
-    this.#failures = 0;
-    this.#retry = 0;
-    this.#silence = heartbeat * 1.4; // 35 s for the usual 25
-  }
-
-  // listen starts to wait for the next word, at most so many milliseconds.
-  #listen(patience) {
-    this.#heard = Date.now();
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#silent(), patience);
-  }
-
-  #silent() {
-    if (this.#opening) this.on.stuck(this.transport);
-    this.#lost(true);
-  }
-
-  #lost(closed) {
-    this.#opening = false;
-    this.#down();
-    if (!closed) return this.#listen(COMES_BACK_WITHIN); // an EventSource tries again by itself
-    this.#close();
-    this.#close = () => {};
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.open(), this.#pause());
-  }
-
-  // pause is how long to stay away: what the server asked for, else longer with
-  // every failure, and never the same for all visitors.
-  #pause() {
-    const pause = this.#retry || Math.min(500 * 2 ** this.#failures++, 15_000);
-    this.#retry = 0;
-    return pause * (1 + Math.random() / 2);
-  }
-
-  // wake looks at the line when there is reason to think that it changed.
-  #wake() {
-    if (!this.#live || Date.now() - this.#heard > this.#silence) this.open();
-  }
-
-  #up() {
-    if (!this.#live) this.on.state("live");
-    this.#live = true;
-  }
-
-  #down() {
-    this.#live = false;
-    this.on.state(navigator.onLine ? "reconnecting" : "offline");
+  // post publishes once, however often the network fails meanwhile.
+  async post(text) {
+    const answer = this.#push.publish("wall", "post", { text });
+    this.#posting.add(answer);
+    try {
+      await answer;
+    } finally {
+      this.#posting.delete(answer);
+    }
   }
 }

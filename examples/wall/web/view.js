@@ -2,9 +2,12 @@
 
 const SHOWN = 500; // entries; older ones leave the page
 
-const VIA = { history: "history", sse: "EventSource", ws: "WebSocket", poll: "long polling" };
+const VIA = { history: "history", websocket: "WebSocket", sse: "SSE", "long-poll": "long polling", poll: "polling" };
 
-const STATES = { live: "Live", reconnecting: "Reconnecting…", offline: "Offline" };
+// What the server calls a transport when it counts.
+const COUNTED = { websocket: "ws", sse: "sse", "long-poll": "poll", poll: "poll" };
+
+const STEPS = 6; // of the trail that are shown
 
 const GAPS = {
   trimmed: "Some posts are missing here: the wall keeps the newest 200, and you were away for more than that.",
@@ -62,10 +65,29 @@ export function ready() {
   posts.classList.add("live");
 }
 
-export function showState(state) {
+// showLink says over what the page is live, "" if it is not, and leaves a trail
+// of the changes.
+export function showLink(transport) {
   const shown = document.querySelector("#state");
+  const state = transport ? "live" : navigator.onLine ? "reconnecting" : "offline";
+  const text = { live: `Live over ${VIA[transport]}`, reconnecting: "Reconnecting…", offline: "Offline" }[state];
+  if (shown.textContent === text) return;
   shown.dataset.state = state;
-  shown.textContent = STATES[state];
+  shown.dataset.transport = transport;
+  shown.textContent = text;
+  addStep(state, text);
+  showCounts(undefined, COUNTED[transport]);
+}
+
+function addStep(state, text) {
+  const trail = document.querySelector("#trail");
+  const step = element("li", state, text);
+  const now = new Date();
+  const when = element("time", "", now.toLocaleTimeString([], { timeStyle: "medium" }));
+  when.dateTime = now.toISOString();
+  step.prepend(when);
+  trail.prepend(step);
+  while (trail.children.length > STEPS) trail.lastElementChild.remove();
 }
 
 export function showLimit(on) {

@@ -2,11 +2,10 @@
 
 import { Link } from "./link.js";
 import { Composer } from "./composer.js";
-import { addGap, addPost, ready, showCounts, showLimit, showState } from "./view.js";
+import { addGap, addPost, ready, showCounts, showLimit, showLink } from "./view.js";
 
 const TOPIC = "/push/topics/wall";
 const VISITORS = "/push/topics/wall/visitors";
-const STREAM = "/push/events?topic=wall&topic=wall/visitors";
 const KEPT = 200; // posts the wall keeps
 
 async function read(url) {
@@ -27,12 +26,8 @@ async function load() {
 }
 
 function show(event, via) {
-  switch (event.event) {
-    case "post": return addPost(event, via);
-    case "visitors": return showCounts(event.data);
-    case "push.gap": return addGap(event.data);
-    case "push.open": return showLimit(false);
-  }
+  if (event.event === "post") addPost(event, via);
+  else if (event.event === "visitors") showCounts(event.data);
 }
 
 const choices = document.querySelector("#transports");
@@ -40,13 +35,12 @@ const choices = document.querySelector("#transports");
 // The choice is in the address, so that it survives a reload.
 function chosen() {
   const asked = new URLSearchParams(location.search).get("transport");
-  return ["sse", "ws", "poll"].includes(asked) ? asked : "sse";
+  return ["websocket", "sse", "long-poll"].includes(asked) ? asked : "auto";
 }
 
-function choose(link, transport) {
+function choose(transport) {
   history.replaceState(null, "", `?transport=${transport}`);
   showLimit(false);
-  showCounts(undefined, transport);
   link.use(transport);
 }
 
@@ -55,12 +49,21 @@ for (const item of posts.items) show(item, "history");
 for (const item of counts.items) show(item, "history");
 ready();
 
-const link = new Link(STREAM, posts.last, {
+const link = new Link("/push", posts.last, {
   event: show,
-  state: showState,
-  stuck: (transport) => showLimit(transport !== "ws"), // WebSockets have a limit of their own
+  gap: addGap,
+  open: (transport) => {
+    showLimit(false);
+    showLink(transport);
+  },
+  lost: (problem) => {
+    // Without an answer, and not for want of a network: WebSockets have a limit of their own.
+    if (problem?.message.endsWith("silent")) showLimit(["sse", "long-poll"].includes(chosen()));
+    showLink("");
+  },
 });
+addEventListener("offline", () => showLink(""));
 choices.elements.transport.value = chosen();
-choices.addEventListener("change", () => choose(link, choices.elements.transport.value));
-choose(link, chosen());
-new Composer(TOPIC);
+choices.addEventListener("change", () => choose(choices.elements.transport.value));
+choose(chosen());
+new Composer(link);
