@@ -102,15 +102,22 @@ func (h *Hub) History(ctx context.Context, q Query) (Page, error) {
 		}
 	}
 	p, err := h.broker.History(ctx, q)
-	if p.Gap != nil && p.Gap.Reason == ReasonTrimmed && h.mindsNone(q.Topics) {
+	if p.Gap != nil && p.Gap.Reason == ReasonTrimmed && !h.minds(ctx, q) {
 		p.Gap = nil
 	}
 	return p, err
 }
 
-// mindsNone reports whether the policy of all topics is Latest.
-func (h *Hub) mindsNone(topics []string) bool {
-	return !slices.ContainsFunc(topics, func(t string) bool { return h.policy(t) != Latest })
+// minds reports whether a page has a gap for the topics whose policy is not
+// Latest, too.
+func (h *Hub) minds(ctx context.Context, q Query) bool {
+	all := len(q.Topics)
+	q.Topics = slices.DeleteFunc(slices.Clone(q.Topics), func(t string) bool { return h.policy(t) == Latest })
+	if n := len(q.Topics); n == all || n == 0 {
+		return n > 0
+	}
+	p, err := h.broker.History(ctx, q)
+	return err != nil || p.Gap != nil
 }
 
 // Announce publishes events of the library's own: on reserved topics, which

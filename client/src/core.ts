@@ -172,11 +172,10 @@ export const wake = (p: Push, type: string): void => {
   const line = p._line;
   const online = type === "online";
   if (online) p._first = "";
-  if (globalThis.document?.hidden || Date.now() < p._until) return;
-  if (online || (line ? since(line._heard) > line._limit / 1.4 : since(p._raced) > 5000)) {
-    p._fails = -1; // if a connection that has died meanwhile is tried first, the pause is short
-    again(p);
-  }
+  else if (globalThis.document?.hidden || (line ? since(line._heard) < line._limit / 1.4 : since(p._raced) < 5000)) return;
+  if (Date.now() < p._until) return;
+  p._fails = -1; // if a connection that has died meanwhile is tried first, the pause is short
+  again(p);
 };
 
 /** Begins anew at once. @internal */

@@ -22,6 +22,9 @@ echo '#include <stdlib.h>' | "$(go env CC)" -E - >/dev/null 2>&1 || packages+=(g
 has curl || packages+=(curl)
 has "${CHROMIUM:-chromium}" || packages+=(chromium)
 has "${FIREFOX:-firefox-esr}" || packages+=(firefox-esr)
+has WebKitWebDriver || packages+=(webkit2gtk-driver)
+has Xvfb || packages+=(xvfb)
+[ -x /usr/sbin/nginx ] || packages+=(nginx-light)
 
 if [ ${#packages[@]} -gt 0 ]; then
 	{ [ "$(id -u)" = 0 ] && has apt-get; } ||
