@@ -20,6 +20,7 @@ packages=()
 # The race detector needs a C compiler with its headers.
 echo '#include <stdlib.h>' | "$(go env CC)" -E - >/dev/null 2>&1 || packages+=(gcc libc6-dev)
 has curl || packages+=(curl)
+has openssl || packages+=(openssl)
 has "${CHROMIUM:-chromium}" || packages+=(chromium)
 has "${FIREFOX:-firefox-esr}" || packages+=(firefox-esr)
 has WebKitWebDriver || packages+=(webkit2gtk-driver)

@@ -26,7 +26,8 @@ export class WebKit {
   #children = [];
   #home = mkdtempSync(join(tmpdir(), "webkit-"));
 
-  static async launch() {
+  // launch starts a browser, with capabilities of WebDriver's (acceptInsecureCerts) if they are named.
+  static async launch(capabilities = {}) {
     const browser = new WebKit();
     const display = await browser.#display();
     const port = await freePort();
@@ -35,7 +36,7 @@ export class WebKit {
       WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1", LIBGL_ALWAYS_SOFTWARE: "1", GIO_USE_VFS: "local",
     });
     browser.url = `http://127.0.0.1:${port}`;
-    await browser.#session();
+    await browser.#session(capabilities);
     return browser;
   }
 
@@ -53,9 +54,9 @@ export class WebKit {
     return line;
   }
 
-  async #session() {
+  async #session(wanted) {
     const options = { binary: miniBrowser(), args: ["--automation"] };
-    const capabilities = { alwaysMatch: { "webkitgtk:browserOptions": options } };
+    const capabilities = { alwaysMatch: { ...wanted, "webkitgtk:browserOptions": options } };
     for (let tries = 0; ; tries++) {
       try {
         ({ sessionId: this.session } = await this.#call("POST", "/session", { capabilities }));
@@ -107,9 +108,10 @@ export class WebKit {
   }
 }
 
-const SCRIPT = `
-  const [source, args, done] = arguments;
-  (0, eval)("(" + source + ")")(...args).then((value) => done({ value }), (e) => done({ error: String(e && e.stack ? e + "\\n" + e.stack : e) }));
+// script runs f with its arguments; without eval, which a page's policy may forbid.
+const script = (f) => `
+  const [args, done] = arguments;
+  (async () => (${f})(...args))().then((value) => done({ value }), (e) => done({ error: String(e && e.stack ? e + "\\n" + e.stack : e) }));
 `;
 
 class Page {
@@ -122,8 +124,7 @@ class Page {
   }
 
   async evaluate(f, ...args) {
-    const source = `async (...args) => (${f})(...args)`;
-    const { value, error } = await this.#here("POST", "/execute/async", { script: SCRIPT, args: [source, args] });
+    const { value, error } = await this.#here("POST", "/execute/async", { script: script(f), args: [args] });
     if (error) throw new Error(error);
     return value;
   }
