@@ -66,7 +66,7 @@ func (l *log) join(st *Stream) bool {
 	if a.feed.readers < 2 || a.policy == Latest {
 		return false
 	}
-	c := a.feed.cohortFor(st)
+	c := a.feed.cohortFor(st, 1)
 	if c == nil {
 		c = &cohort{shard: st.shard, feed: a.feed, enc: st.frames.Encoding()}
 		c.park(l.head)
@@ -81,11 +81,18 @@ func (l *log) join(st *Stream) bool {
 	return true
 }
 
-// cohortFor returns the cohort that waits at f and that a stream could join.
-func (f *feed) cohortFor(st *Stream) *cohort {
+// crowd is how many streams a cohort has at most. Each is gathered for by itself,
+// when its turn comes: so in a topic of thousands the last get what has come
+// while the first were written to.
+const crowd = turn
+
+// cohortFor returns a cohort that waits at f and that n streams like st could
+// join. It looks at the last few: they are the ones with room.
+func (f *feed) cohortFor(st *Stream, n int) *cohort {
 	enc := st.frames.Encoding()
-	for _, c := range f.cohorts {
-		if c.shard == st.shard && c.enc == enc {
+	last := f.cohorts[max(0, len(f.cohorts)-16):]
+	for _, c := range slices.Backward(last) {
+		if c.shard == st.shard && c.enc == enc && len(c.members)+n <= crowd {
 			return c
 		}
 	}
@@ -100,14 +107,24 @@ func (c *cohort) park(head ID) {
 // wakeCohorts has the cohorts served that wait at f. They have seen everything
 // that matches up to head.
 func (f *feed) wakeCohorts(head ID) {
-	for i, c := range f.cohorts {
+	if len(f.cohorts) == 0 {
+		return
+	}
+	var few [8]*shard
+	shards := few[:0]
+	for _, c := range f.cohorts {
 		c.parked = false
 		if head.Epoch == c.pos.Epoch && head.Seq > c.pos.Seq {
 			c.pos = head
 		}
-		c.shard.queueCohort(c)
-		f.cohorts[i] = nil
+		if !slices.Contains(shards, c.shard) {
+			shards = append(shards, c.shard)
+		}
 	}
+	for _, sh := range shards {
+		sh.wakeCohorts(f.cohorts...)
+	}
+	clear(f.cohorts)
 	f.cohorts = f.cohorts[:0]
 }
 
@@ -225,7 +242,7 @@ func (c *cohort) rest(head ID) {
 	sh := c.shard
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	home := c.feed.cohortFor(c.members[0])
+	home := c.feed.cohortFor(c.members[0], len(c.members))
 	if home == nil {
 		c.park(head)
 		return

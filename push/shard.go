@@ -48,12 +48,12 @@ type shard struct {
 	members [turn]*Stream
 }
 
-// group is what one event woke: streams, or a cohort. Groups take turns, so that
+// group is what one event woke: streams, or cohorts. Groups take turns, so that
 // a topic of one does not wait for a topic of 100,000.
 type group struct {
 	streams []*Stream
+	cohorts []*cohort
 	next    int
-	cohort  *cohort
 }
 
 // job is a stream to be served, and what others left for it.
@@ -135,11 +135,16 @@ func (sh *shard) wake(atts []*attachment) {
 	}
 }
 
-func (sh *shard) queueCohort(c *cohort) {
+// wakeCohorts has its own among cohorts served, as one group.
+func (sh *shard) wakeCohorts(cohorts ...*cohort) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	g := sh.newGroup()
-	g.cohort = c
+	for _, c := range cohorts {
+		if c.shard == sh {
+			g.cohorts = append(g.cohorts, c)
+		}
+	}
 	sh.queueGroup(g)
 }
 
@@ -181,7 +186,7 @@ func (sh *shard) run() {
 		switch {
 		case c != nil:
 			if sh.serveCohort(c) {
-				sh.queueCohort(c)
+				sh.wakeCohorts(c)
 			}
 		case len(todo) == 0:
 			return
@@ -190,6 +195,7 @@ func (sh *shard) run() {
 			sh.serve(&todo[i])
 		}
 		clear(todo)
+		runtime.Gosched() // a turn is a while: publishers and requests are not to wait for all of them
 	}
 }
 
@@ -207,17 +213,20 @@ func (sh *shard) take(dst []job) ([]job, *cohort) {
 	var c *cohort
 	for c == nil && len(dst) < turn && sh.first < len(sh.groups) {
 		g := sh.groups[sh.first]
-		if g.cohort != nil && len(dst) > 0 {
+		if len(g.cohorts) > 0 && len(dst) > 0 {
 			break
 		}
 		sh.groups[sh.first] = nil
 		sh.first++
-		c = g.cohort
+		if len(g.cohorts) > 0 {
+			c = g.cohorts[g.next]
+			g.next++
+		}
 		for g.next < len(g.streams) && len(dst) < turn {
 			dst = g.streams[g.next].takeLocked(dst)
 			g.next++
 		}
-		if g.next < len(g.streams) {
+		if g.next < len(g.streams)+len(g.cohorts) {
 			sh.turned = g
 			break
 		}
@@ -257,8 +266,9 @@ func (sh *shard) closeGap() {
 
 func (sh *shard) freeGroup(g *group) {
 	clear(g.streams)
-	g.streams, g.next, g.cohort = g.streams[:0], 0, nil
-	if len(sh.free) < 8 {
+	clear(g.cohorts)
+	g.streams, g.cohorts, g.next = g.streams[:0], g.cohorts[:0], 0
+	if n := len(sh.free); n < 8 || n < 64 && cap(g.streams)+cap(g.cohorts) <= turn {
 		sh.free = append(sh.free, g)
 	}
 }
