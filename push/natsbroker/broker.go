@@ -104,12 +104,27 @@ func (b *Broker) begin(ctx context.Context) (context.Context, context.CancelFunc
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	if s := b.nc.Status(); s != nats.CONNECTED {
-		return nil, nil, fmt.Errorf("%w: the connection is %v", ErrDisconnected, s)
+	if err := b.connected(); err != nil {
+		return nil, nil, err
 	}
 	ctx, cancel := b.until(ctx)
 	ctx, stop := context.WithTimeoutCause(ctx, b.cfg.Timeout, fmt.Errorf("natsbroker: no answer from NATS in %v", b.cfg.Timeout))
 	return ctx, func() { stop(); cancel() }, nil
+}
+
+// connected returns why the connection is not up, or nil: wrong credentials are
+// told here.
+func (b *Broker) connected() error {
+	s, last := b.nc.Status(), b.nc.LastError()
+	switch {
+	case s == nats.CONNECTED:
+		return nil
+	case s == nats.CLOSED:
+		return fmt.Errorf("%w: the connection was closed for good: connect with nats.MaxReconnects(-1), and close it after the hub", ErrDisconnected)
+	case last != nil:
+		return fmt.Errorf("%w: it is %v: %w", ErrDisconnected, s, last)
+	}
+	return fmt.Errorf("%w: it is %v", ErrDisconnected, s)
 }
 
 // until returns a context that ends with Close as well.

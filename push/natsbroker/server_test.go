@@ -69,7 +69,27 @@ type server struct {
 	dir  string
 	args []string
 	cmd  *exec.Cmd
-	log  strings.Builder
+	log  lockedLog
+
+	noJetStream bool
+}
+
+// lockedLog keeps what a server says.
+type lockedLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func newServer(args ...string) (*server, error) {
@@ -85,12 +105,17 @@ func newServer(args ...string) (*server, error) {
 func (s *server) url() string { return fmt.Sprintf("nats://127.0.0.1:%d", s.port) }
 
 // start starts the server and waits until it answers.
-func (s *server) start() error {
+func (s *server) start() error { return s.startWith() }
+
+func (s *server) startWith(opts ...nats.Option) error {
 	path, err := natsServer()
 	if err != nil {
 		return err
 	}
-	args := append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(s.port), "-js", "-sd", s.dir}, s.args...)
+	args := append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(s.port)}, s.args...)
+	if !s.noJetStream {
+		args = append(args, "-js", "-sd", s.dir)
+	}
 	s.cmd = exec.Command(path, args...)
 	s.cmd.Stderr = &s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -98,12 +123,12 @@ func (s *server) start() error {
 		return err
 	}
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
-		nc, err := nats.Connect(s.url(), nats.Timeout(time.Second))
+		nc, err := nats.Connect(s.url(), append(opts, nats.Timeout(time.Second))...)
 		if err != nil {
 			continue
 		}
 		js, err := jetstream.New(nc)
-		if err == nil {
+		if err == nil && !s.noJetStream {
 			_, err = js.AccountInfo(context.Background())
 		}
 		nc.Close()

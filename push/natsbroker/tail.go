@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dualpush-go/dualpush/push"
@@ -211,7 +210,7 @@ func (t *tail) follow() error {
 		return err
 	}
 	defer f.stop()
-	status := t.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	status := t.nc.StatusChanged()
 	defer t.nc.RemoveStatusListener(status)
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
