@@ -36,10 +36,14 @@ func (q *request) authenticate(res *resource) error {
 	return nil
 }
 
-// ambient says what a request without a credential of its own relies on.
+// ambient says what a request without a credential of its own relies on. A
+// credential is explicit only if it decides: a ticket does, and is refused if it
+// is none. A token in a subprotocol, which any page can send, does where Auth
+// takes tokens; elsewhere it may be looked past. No foreign page gets an
+// Authorization header through without a preflight, which it fails.
 func (q *request) ambient(cred credential) ambient {
 	switch {
-	case cred.given:
+	case cred.given && (!cred.inBearer || q.resource != nil):
 		return explicit
 	case q.cookiesCount() && q.r.Header["Cookie"] != nil:
 		return cookies
@@ -53,7 +57,7 @@ func (q *request) cookiesCount() bool { return q.cfg.Cookies && !q.origins.anony
 
 // identify returns who has sent a credential that holds.
 func (q *request) identify(cred credential) (*Principal, error) {
-	if cred.ticket != "" {
+	if cred.isTicket {
 		return q.redeem(cred.ticket)
 	}
 	r := cred.forAuth(q.r, q.cookiesCount())

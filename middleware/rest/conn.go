@@ -23,6 +23,7 @@ type conn struct {
 	fixed     bool   // bound to its topics: frames cannot change them
 	transport string
 	addr      string
+	origin    string // of the page that opened it, for logs
 	ip        netip.Addr
 	caller    caller
 
@@ -98,7 +99,7 @@ func (q *request) open(ctx context.Context, s stream, transport string) (*conn, 
 	h := q.Handler
 	id := push.NewConnectionID()
 	c := &conn{
-		h: h, fixed: s.fixed, transport: transport, addr: q.r.RemoteAddr, ip: q.ip, caller: q.caller(), who: q.who,
+		h: h, fixed: s.fixed, transport: transport, addr: q.r.RemoteAddr, origin: strings.Clone(q.r.Header.Get("Origin")), ip: q.ip, caller: q.caller(), who: q.who,
 	}
 	if p := h.reserve(id, c.caller); p != nil {
 		return nil, p

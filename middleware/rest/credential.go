@@ -19,29 +19,28 @@ const (
 // credential is what a request says by itself about who it comes from; a
 // cookie, which a browser adds whoever asks, is none.
 type credential struct {
-	bearer string // a token in a subprotocol
-	ticket string
-	given  bool
-	hidden bool // where a page puts it, which cannot see the status of an upgrade
+	bearer   string // a token in a subprotocol
+	ticket   string
+	isTicket bool // also if it is an empty one: it is looked at, and nothing else
+	inBearer bool // a token in a subprotocol, also an empty one
+	given    bool
+	hidden   bool // where a page puts it, which cannot see the status of an upgrade
 }
 
 // credential finds the one explicit credential of the request.
 func (q *request) credential() (c credential, p *Problem) {
 	secret := secretsOf(q.r)
-	if secret.token {
-		return c, invalidRequest("access tokens in URLs end up in logs: send an Authorization header, or fetch a ticket with POST %s/tickets", q.prefix)
-	}
 	n := len(q.r.Header["Authorization"]) + len(secret.tickets)
 	if len(secret.tickets) > 0 {
-		c.ticket, c.hidden = secret.tickets[0], true
+		c.ticket, c.isTicket, c.hidden = secret.tickets[0], true, true
 	}
 	if isUpgrade(q.r) {
 		for _, name := range subprotocols(q.r.Header) {
 			if t, ok := strings.CutPrefix(name, ticketProtocol); ok {
-				c.ticket, c.hidden = t, true
+				c.ticket, c.isTicket, c.hidden = t, true, true
 				n++
 			} else if t, ok := strings.CutPrefix(name, bearerProtocol); ok {
-				c.bearer, c.hidden = t, true
+				c.bearer, c.inBearer, c.hidden = t, true, true
 				n++
 			}
 		}
@@ -50,10 +49,14 @@ func (q *request) credential() (c credential, p *Problem) {
 	switch {
 	case n > 1:
 		return c, invalidRequest("there are %d credentials in one request: send one", n)
-	case c.bearer != "" && !q.cfg.BearerSubprotocol:
+	case c.inBearer && !q.cfg.BearerSubprotocol:
 		return c, invalidRequest("this mount takes no tokens as subprotocols (Config.BearerSubprotocol): fetch a ticket with POST %s/tickets", q.prefix)
 	}
 	return c, nil
+}
+
+func (q *request) tokenInURL() *Problem {
+	return invalidRequest("access tokens in URLs end up in logs: send an Authorization header, or fetch a ticket with POST %s/tickets", q.prefix)
 }
 
 // invalidRequest is a request that RFC 6750 section 3.1 calls malformed.
@@ -74,7 +77,7 @@ func subprotocols(h http.Header) (names []string) {
 // where tokens are expected, and cookies are there only if they count.
 func (c *credential) forAuth(r *http.Request, cookies bool) *http.Request {
 	drop := (c.given || !cookies) && r.Header["Cookie"] != nil
-	if !drop && c.bearer == "" {
+	if !drop && !c.inBearer {
 		return r
 	}
 	r2 := *r
@@ -82,7 +85,7 @@ func (c *credential) forAuth(r *http.Request, cookies bool) *http.Request {
 	if drop {
 		delete(r2.Header, "Cookie")
 	}
-	if c.bearer != "" {
+	if c.inBearer {
 		r2.Header["Authorization"] = []string{"Bearer " + c.bearer}
 	}
 	return &r2
@@ -122,8 +125,10 @@ func Redact(r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), secretsKey{}, found))
 }
 
+// redactQuery also looks behind semicolons, at which nobody parses any more:
+// what a client takes for a parameter must not be logged either.
 func redactQuery(query string, found *secrets) string {
-	params := strings.Split(query, "&")
+	params := strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' })
 	for i, param := range params {
 		name, value, _ := strings.Cut(param, "=")
 		switch name, _ := url.QueryUnescape(name); name {

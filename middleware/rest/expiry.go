@@ -89,6 +89,9 @@ func (c *conn) takeToken(ctx context.Context, token string) (any, error) {
 	if c.h.resource == nil {
 		return nil, problemf(http.StatusNotImplemented, "this mount takes no tokens; use PUT …/connections/{cid}/credentials")
 	}
+	if p := c.h.limits.shutOut(addressKey(c.ip)); p != nil {
+		return nil, p
+	}
 	r := &http.Request{Method: http.MethodGet, RemoteAddr: c.addr, Header: http.Header{"Authorization": {"Bearer " + token}}}
 	who, err := c.h.cfg.Auth.Authenticate(r.WithContext(ctx))
 	if err == nil {
@@ -98,6 +101,9 @@ func (c *conn) takeToken(ctx context.Context, token string) (any, error) {
 		err = c.replace(ctx, who)
 	}
 	if err != nil {
+		if AsProblem(err).Status == http.StatusUnauthorized {
+			c.h.limits.failed(addressKey(c.ip))
+		}
 		return nil, err
 	}
 	return SubscribeResult{Topics: c.sub.Topics(), Position: c.sub.Position()}, nil
@@ -125,5 +131,9 @@ func (c *conn) replace(ctx context.Context, who *Principal) error {
 	c.who = who
 	c.mu.Unlock()
 	c.expireAt(who.Expires)
-	return c.h.revoked.check(c.h, who) // what came before it was the connection's
+	if err := c.h.revoked.check(c.h, who); err != nil { // revoked before it was the connection's
+		c.revoke()
+		return err
+	}
+	return nil
 }

@@ -186,9 +186,6 @@ func (q *request) getEvent(topic, cursor string) error {
 	if p := q.mayRead(push.ActionHistory, []string{topic}); p != nil {
 		return p
 	}
-	if err := q.spend(); err != nil {
-		return err
-	}
 	id, err := push.ParseID(cursor)
 	if err != nil || id.Seq == 0 {
 		return problemf(http.StatusNotFound, "there is no event with this id")
@@ -201,6 +198,9 @@ func (q *request) getEvent(topic, cursor string) error {
 	}
 	if len(page.Events) == 0 || page.Events[0].ID != id {
 		return q.goneOrNever(topic, id)
+	}
+	if err := q.spend(); err != nil {
+		return err
 	}
 	q.w.Header().Set("Content-Type", "application/json")
 	q.w.Header().Set("Cache-Control", poll.Immutable)

@@ -100,6 +100,9 @@ func (q *request) serve() error {
 		return p
 	}
 	q.origins.cors(q.w.Header(), q.r)
+	if secretsOf(q.r).token {
+		return q.tokenInURL()
+	}
 	path, ok := strings.CutPrefix(q.r.URL.EscapedPath(), q.prefix)
 	if !ok {
 		return q.notFound()

@@ -17,7 +17,7 @@ func logID(s string) string {
 // LogValue implements slog.LogValuer: a principal in a log tells who issued its
 // credentials, and its subject and token only as fingerprints.
 func (p *Principal) LogValue() slog.Value {
-	return slog.GroupValue(TokenAttrs(p.Issuer, "", p.Subject, p.TokenID)...)
+	return slog.GroupValue(TokenAttrs(p.Issuer, p.KeyID, p.Subject, p.TokenID)...)
 }
 
 // TokenAttrs returns what a log may have of a token, as far as it is known: its
@@ -58,5 +58,5 @@ func (q *request) logRefused(p *Problem) {
 
 // logEnded says that the server ended a stream because of its credentials.
 func (c *conn) logEnded(why string) {
-	c.h.cfg.Logger.Info("push: stream ended", "reason", why, "connection", logID(c.sub.ID()), "who", c.principal(), "remote", c.addr)
+	c.h.cfg.Logger.Info("push: stream ended", "reason", why, "connection", logID(c.sub.ID()), "who", c.principal(), "remote", c.addr, "origin", c.origin)
 }

@@ -27,6 +27,11 @@ func (h *Handler) ServeMetadata(w http.ResponseWriter, r *http.Request, prefix s
 		p.Write(w)
 		return
 	}
+	if secretsOf(Redact(r)).token {
+		q := request{Handler: h, prefix: prefix}
+		q.tokenInURL().Write(w)
+		return
+	}
 	if h.resource == nil {
 		problemf(http.StatusNotFound, "this mount takes no bearer tokens").Write(w)
 		return
@@ -39,5 +44,4 @@ func (h *Handler) ServeMetadata(w http.ResponseWriter, r *http.Request, prefix s
 		ScopesSupported:      h.resource.ScopesSupported(),
 		BearerMethods:        []string{"header"},
 	})
-	_ = r
 }

@@ -18,6 +18,7 @@ type Principal struct {
 	Issuer   string    // who made it
 	Session  string    // the log-in that it belongs to (sid), for revocations
 	TokenID  string    // its own name (jti), for revocations
+	KeyID    string    // the key that signed it (kid), for logs
 
 	Claims map[string]any // what else it says, for Config.Authorize; may be nil
 }

@@ -16,7 +16,9 @@ import (
 // Revocation says whose credentials are void: those that have all the members
 // that are set. With Session or TokenID it is about that log-in or that token,
 // for good. With Subject alone it is about everything that was issued to the
-// subject up to now, so that who logs in again is let in.
+// subject up to now, so that who logs in again is let in; but not within half a
+// minute, since a provider's clock may be ahead by that. To log somebody out who
+// may come back at once name the Session.
 type Revocation struct {
 	Subject string `json:"sub,omitempty"`
 	Session string `json:"sid,omitempty"`
@@ -49,6 +51,10 @@ func (h *Handler) Revoke(ctx context.Context, r Revocation) error {
 	return nil
 }
 
+// clockSkew is how far ahead of ours a provider's clock may be; package oauth
+// refuses tokens that are issued later.
+const clockSkew = 30 * time.Second
+
 const (
 	revokedPrefix = "revoked/"
 	revokedTopic  = "$push/revoked"
@@ -65,7 +71,7 @@ func (v *revoked) covers(p *Principal) bool {
 	case v.Subject != "" && v.Subject != p.Subject, v.Session != "" && v.Session != p.Session, v.TokenID != "" && v.TokenID != p.TokenID:
 		return false
 	}
-	return v.Session != "" || v.TokenID != "" || !p.IssuedAt.After(v.At)
+	return v.Session != "" || v.TokenID != "" || !p.IssuedAt.After(v.At.Add(clockSkew))
 }
 
 // revokedKey is the member by which a revocation is found: the most telling one.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,6 +59,7 @@ type storedPrincipal struct {
 	Issuer   string         `json:"iss,omitempty"`
 	Session  string         `json:"sid,omitempty"`
 	TokenID  string         `json:"jti,omitempty"`
+	KeyID    string         `json:"kid,omitempty"`
 	Claims   map[string]any `json:"claims,omitempty"`
 }
 
@@ -177,12 +179,12 @@ const ownPages = "self"
 // giveCookie sees to it that the browser has a resume cookie of who's: the one
 // that it has, if the same subject got it here, or a new one.
 func (q *request) giveCookie(who *Principal) error {
-	has, err := q.hasCookie(who)
+	until, err := q.cookieUntil(who)
 	if err != nil {
 		return err
 	}
 	var cookie string
-	if has {
+	if !until.IsZero() {
 		c, _ := q.r.Cookie(ResumeCookie)
 		cookie = c.Value
 	} else {
@@ -191,21 +193,29 @@ func (q *request) giveCookie(who *Principal) error {
 			Name: ResumeCookie, Value: cookie, Path: q.cookiePath(), Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		})
 	}
-	return asHubError(q.hub.Store().Set(q.r.Context(), browserPrefix+fingerprint(cookie), []byte(who.owner()), q.resumeTime(who)))
+	if mine := time.Now().Add(q.resumeTime(who)); mine.After(until) { // never shorter: older tickets live by it, too
+		until = mine
+	}
+	owner := strconv.AppendInt([]byte(who.owner()+" "), until.Unix(), 10)
+	return asHubError(q.hub.Store().Set(q.r.Context(), browserPrefix+fingerprint(cookie), owner, time.Until(until)))
 }
 
-// hasCookie reports whether the request comes from a browser that got its
-// resume cookie as who.
-func (q *request) hasCookie(who *Principal) (bool, error) {
+// cookieUntil returns until when the resume cookie is good that the browser got
+// as who, and zero if the request has no such cookie.
+func (q *request) cookieUntil(who *Principal) (until time.Time, err error) {
 	c, err := q.r.Cookie(ResumeCookie)
 	if err != nil || !isSecret(c.Value) {
-		return false, nil
+		return until, nil
 	}
 	owner, ok, err := q.hub.Store().Get(q.r.Context(), browserPrefix+fingerprint(c.Value))
 	if err != nil {
-		return false, hubError(err)
+		return until, hubError(err)
 	}
-	return ok && string(owner) == who.owner(), nil
+	name, at, _ := strings.Cut(string(owner), " ")
+	if seconds, err := strconv.ParseInt(at, 10, 64); ok && err == nil && name == who.owner() {
+		until = time.Unix(seconds, 0)
+	}
+	return until, nil
 }
 
 // owner names the subject to which a cookie belongs.
@@ -294,7 +304,7 @@ func (q *request) resumed(name string) (*pass, error) {
 		return nil, noTicket()
 	}
 	who := Principal(t.Who)
-	if has, err := q.hasCookie(&who); err != nil || !has {
+	if until, err := q.cookieUntil(&who); err != nil || until.IsZero() {
 		return nil, cmp.Or(err, noTicket())
 	}
 	return t, nil

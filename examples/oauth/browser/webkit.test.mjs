@@ -24,7 +24,7 @@ function scene(title, { tls }, play) {
     const port = await freePort();
     const proxy = new FaultProxy(port);
     await proxy.listen();
-    const front = tls && (await TLSFront.listen(new URL(proxy.url).port));
+    const front = tls ? await TLSFront.listen(new URL(proxy.url).port) : undefined;
     const app = await App.start({ port, url: (front || proxy).url });
     const page = await browser.newPage();
     try {

@@ -82,8 +82,10 @@ func (v *Verifier) checkIntrospected(claims map[string]any, now time.Time) error
 	if !hasAudience(claims["aud"], v.cfg.Audience) {
 		return errAudience
 	}
-	if nbf := claims["nbf"]; nbf != nil && now.Add(skew).Before(timeOf(nbf)) {
-		return errNotYet
+	for _, claim := range []string{"nbf", "iat"} {
+		if at := claims[claim]; at != nil && now.Add(skew).Before(timeOf(at)) {
+			return errNotYet
+		}
 	}
 	return v.checkClaims(claims, now)
 }

@@ -37,6 +37,7 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (*re
 		return nil, time.Time{}, v.refuse(parsed, claims, err)
 	}
 	who := v.principal(claims)
+	who.KeyID, _ = parsed.Header["kid"].(string)
 	return who, earlier(who.Expires, now.Add(jwtLife)), nil
 }
 

@@ -71,14 +71,17 @@ func (p *provider) newerKeys(ctx context.Context, old *keySet) (*keySet, error) 
 	p.mu.Lock()
 	set := p.set
 	may := set == old && time.Since(p.unknown) > unknownKeys
-	if may {
-		p.unknown = time.Now()
-	}
 	p.mu.Unlock()
 	if !may {
 		return set, nil
 	}
-	return p.fetch(ctx)
+	newer, err := p.fetch(ctx)
+	if err == nil { // a failure has a pause of its own
+		p.mu.Lock()
+		p.unknown = time.Now()
+		p.mu.Unlock()
+	}
+	return newer, err
 }
 
 // fetch waits for keys.
