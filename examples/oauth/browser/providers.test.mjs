@@ -93,7 +93,7 @@ describe("oidc-provider", () => {
       assert.equal(await sh(`${command} || true`, { token, ticket, mine }), status, line);
       n++;
     }
-    assert.equal(n, 7);
+    assert.equal(n, 8);
   });
 
   test("a stream ends when its token is revoked, and the token stays out", async () => {

@@ -268,7 +268,7 @@ func TestOpaqueTokens(t *testing.T) {
 		}
 		for what, claims := range map[string]map[string]any{
 			"for others": {"aud": "https://other.example.com"}, "for nobody": {"aud": nil}, "without exp": {"exp": nil}, "without sub": {"sub": nil},
-			"expired": {"exp": time.Now().Unix()}, "of another issuer": {"iss": "https://evil.example"}, "not valid yet": {"nbf": time.Now().Add(time.Minute).Unix()},
+			"expired": {"exp": time.Now().Unix()}, "of another issuer": {"iss": "https://evil.example"}, "not valid yet": {"nbf": time.Now().Add(time.Minute).Unix()}, "issued later": {"iat": time.Now().Add(time.Minute).Unix()},
 			"bound to a client's key": {"cnf": map[string]any{"jkt": "x"}},
 		} {
 			v.want(401, what, v.Opaque(claims))
