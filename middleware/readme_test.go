@@ -71,6 +71,9 @@ func TestCurlLinesOfTheReadme(t *testing.T) {
 	}
 	used := map[string]bool{}
 	for _, l := range lines {
+		if strings.Contains(l[1], "credentials\\\"") { // for mounts that take tokens: the tests of examples/oauth run it
+			continue
+		}
 		command := strings.ReplaceAll(l[1], "http://127.0.0.1:8080", a.URL)
 		most := "10"
 		if strings.Contains(command, " -N ") { // a stream: it has begun by then
