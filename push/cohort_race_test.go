@@ -107,6 +107,8 @@ func TestManyAtACohortAtOnce(t *testing.T) {
 		})
 	}
 	publishers.Wait()
+	close(stop)
+	visitors.Wait()
 	bound := time.After(time.Minute)
 	for i, f := range readers {
 		select {
@@ -120,8 +122,6 @@ func TestManyAtACohortAtOnce(t *testing.T) {
 		}
 		f.mu.Unlock()
 	}
-	close(stop)
-	visitors.Wait()
 	h.Disconnect(func(*push.Subscription) bool { return true }, nil)
 	shut(t, h)
 	if s := h.State(); s.Parked != 0 {

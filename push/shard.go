@@ -178,9 +178,12 @@ func (sh *shard) runLocked() {
 	}
 }
 
-// run serves whatever has news, and ends when nothing has.
+// run serves whatever has news, and ends when nothing has. It yields after a turn,
+// for publishers and requests are not to wait for all streams; but what a yield
+// took, as others had much to do, it works before it yields again.
 func (sh *shard) run() {
 	var batch [turn]job
+	var next time.Duration
 	for {
 		todo, c := sh.take(batch[:0])
 		switch {
@@ -195,7 +198,11 @@ func (sh *shard) run() {
 			sh.serve(&todo[i])
 		}
 		clear(todo)
-		runtime.Gosched() // a turn is a while: publishers and requests are not to wait for all of them
+		if now := sh.log.now(); now >= next {
+			runtime.Gosched()
+			back := sh.log.now()
+			next = back + (back - now)
+		}
 	}
 }
 
