@@ -38,7 +38,7 @@ func Start(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts 
 		ended(err)
 		return nil
 	}
-	if c := direct.New(nc, o.WriteTimeout); c != nil {
+	if c := direct.NewWriter(nc, o.WriteTimeout); c != nil {
 		o.stream(c, sub, ended)
 		return nil
 	}
@@ -67,7 +67,7 @@ func hijack(w http.ResponseWriter, o *Options) (net.Conn, error) {
 	return nc, err
 }
 
-func (o *Options) stream(c *direct.Conn, sub *push.Subscription, ended func(error)) {
+func (o *Options) stream(c *direct.Writer, sub *push.Subscription, ended func(error)) {
 	format := o.Format
 	st := sub.NewStream(c, format.frames(), func(err error) {
 		if end := wire.Ending(err); end != nil {

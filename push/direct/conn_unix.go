@@ -14,16 +14,27 @@ import (
 
 const supported = true
 
-// Conn is a TCP connection that was taken over from an HTTP server. It
-// implements push.Conn.
+// Conn is a TCP connection that was taken over from an HTTP server, to be read,
+// too. It implements push.Conn.
 type Conn struct {
 	*net.TCPConn
 	raw     syscall.RawConn
 	timeout time.Duration
-	gone    func(error) // of Watch
-	ready   func()      // of Await
+	ready   func() // of Await
 	watched uint64
 }
+
+// Await calls ready, once, in a goroutine of its own, when there is something
+// to read, the end included. It is to be called again after each time, with the
+// same function. It fails once the connection is closed by Close.
+func (c *Conn) Await(ready func()) error {
+	c.ready = ready
+	return peers.add(c, &c.watched, readable)
+}
+
+func (c *Conn) fired() { go c.ready() }
+
+func (c *Conn) descriptor(use func(fd uintptr)) error { return c.raw.Control(use) }
 
 func newConn(tcp *net.TCPConn, timeout time.Duration) (*Conn, error) {
 	raw, err := tcp.SyscallConn()
@@ -67,19 +78,24 @@ const piece = 64 << 10
 // Write implements push.Conn: it waits, for each 64 KiB at most for the
 // connection's timeout.
 func (c *Conn) Write(b []byte) (n int, err error) {
+	n, err = writeAll(c.TCPConn, b, c.timeout)
+	_ = c.SetWriteDeadline(time.Time{}) // TryWrite must not meet it
+	return n, err
+}
+
+func writeAll(nc net.Conn, b []byte, timeout time.Duration) (n int, err error) {
 	for p := range slices.Chunk(b, piece) {
-		_ = c.SetWriteDeadline(time.Now().Add(c.timeout)) // Write tells
-		m, err := c.TCPConn.Write(p)
+		_ = nc.SetWriteDeadline(time.Now().Add(timeout)) // Write tells
+		m, err := nc.Write(p)
 		if n += m; err != nil {
 			return n, err
 		}
 	}
-	_ = c.SetWriteDeadline(time.Time{}) // TryWrite must not meet it
 	return n, nil
 }
 
 // Close closes the connection; what was written goes out.
 func (c *Conn) Close() error {
-	peers.remove(c)
+	peers.remove(c, &c.watched)
 	return c.TCPConn.Close()
 }

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,39 +25,66 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var _ push.Conn = (*direct.Conn)(nil)
+// conn is what both kinds of connection can do.
+type conn interface {
+	push.Conn
+	io.Closer
+}
+
+// both runs a test for both kinds of connection.
+func both(t *testing.T, test func(t *testing.T, pair func(time.Duration) (conn, *net.TCPConn))) {
+	t.Run("writer", func(t *testing.T) {
+		test(t, func(timeout time.Duration) (conn, *net.TCPConn) { return pair(t, timeout) })
+	})
+	t.Run("conn", func(t *testing.T) {
+		test(t, func(timeout time.Duration) (conn, *net.TCPConn) {
+			nc, peer := sockets(t)
+			c := direct.New(nc, timeout)
+			if c == nil {
+				t.Fatal("not able")
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			return c, peer
+		})
+	})
+}
 
 // pair returns both ends of a connection with small buffers.
-func pair(tb testing.TB, timeout time.Duration) (*direct.Conn, *net.TCPConn) {
+func pair(tb testing.TB, timeout time.Duration) (*direct.Writer, *net.TCPConn) {
+	tb.Helper()
+	nc, peer := sockets(tb)
+	c := direct.NewWriter(nc, timeout)
+	if c == nil {
+		tb.Fatal("not able")
+	}
+	tb.Cleanup(func() { _ = c.Close() })
+	return c, peer
+}
+
+func sockets(tb testing.TB) (nc net.Conn, peer *net.TCPConn) {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	peer, err := net.Dial("tcp", l.Addr().String())
+	dialed, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		tb.Fatal(err)
 	}
-	nc, err := l.Accept()
+	nc, err = l.Accept()
 	if err != nil {
 		tb.Fatal(err)
 	}
+	peer = dialed.(*net.TCPConn)
 	_ = nc.(*net.TCPConn).SetWriteBuffer(16 << 10)
-	_ = peer.(*net.TCPConn).SetReadBuffer(16 << 10)
-	c := direct.New(nc, timeout)
-	if c == nil {
-		tb.Fatal("not able")
-	}
-	tb.Cleanup(func() {
-		_ = peer.Close()
-		_ = c.Close()
-	})
-	return c, peer.(*net.TCPConn)
+	_ = peer.SetReadBuffer(16 << 10)
+	tb.Cleanup(func() { _ = peer.Close() })
+	return nc, peer
 }
 
 // watch returns what Watch says, at most twice.
-func watch(tb testing.TB, c *direct.Conn) chan error {
+func watch(tb testing.TB, c *direct.Writer) chan error {
 	tb.Helper()
 	gone := make(chan error, 2)
 	if err := c.Watch(func(err error) { gone <- err }); err != nil {
@@ -123,11 +151,13 @@ func TestPeerThatLeavesIsNoticedOnce(t *testing.T) {
 }
 
 func TestPeerThatLeftBeforeTheWatchIsNoticed(t *testing.T) {
-	c, peer := pair(t, time.Second)
+	nc, peer := sockets(t)
 	_ = peer.Close()
-	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // it has arrived
+	if _, err := nc.Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // it has arrived
 		t.Fatal(err)
 	}
+	c := direct.NewWriter(nc, time.Second)
+	defer func() { _ = c.Close() }()
 	told(t, watch(t, c))
 }
 
@@ -159,6 +189,60 @@ func TestCloseOfOursIsNobodysLeave(t *testing.T) {
 	ended(t)
 	if len(gone) > 0 {
 		t.Error(<-gone)
+	}
+}
+
+// Whoever closes a connection does not wait for a client that does not read.
+func TestCloseFreesAWriteThatWaits(t *testing.T) {
+	both(t, func(t *testing.T, pair func(time.Duration) (conn, *net.TCPConn)) {
+		c, peer := pair(time.Hour)
+		done := make(chan error, 1)
+		go func() {
+			_, err := c.Write(make([]byte, 16<<20))
+			done <- err
+		}()
+		if _, err := io.ReadFull(peer, make([]byte, 64<<10)); err != nil { // more than the first try
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err == nil {
+			t.Error("written")
+		}
+		for what, err := range map[string]error{"TryWrite": second(c.TryWrite([]byte("x"))), "Write": second(c.Write([]byte("x"))), "Close": c.Close()} {
+			if !errors.Is(err, net.ErrClosed) {
+				t.Errorf("%s of a closed connection: %v", what, err)
+			}
+		}
+	})
+}
+
+func second(_ int, err error) error { return err }
+
+// Where no descriptor is left, the connection is still good for somebody else.
+func TestWithoutADescriptorTheConnectionStaysAsItIs(t *testing.T) {
+	nc, peer := sockets(t)
+	defer func() { _ = nc.Close() }()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 3
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	c := direct.NewWriter(nc, time.Second)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if c != nil {
+		t.Fatal("a descriptor out of nothing")
+	}
+	_, _ = nc.Write([]byte("x"))
+	if _, err := io.ReadFull(peer, make([]byte, 1)); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -232,8 +316,10 @@ func TestThousandConnectionsLeaveNothingBehind(t *testing.T) {
 	}
 }
 
-func TestTryWriteNeverWaits(t *testing.T) {
-	c, peer := pair(t, time.Second)
+func TestTryWriteNeverWaits(t *testing.T) { both(t, tryWriteNeverWaits) }
+
+func tryWriteNeverWaits(t *testing.T, pair func(time.Duration) (conn, *net.TCPConn)) {
+	c, peer := pair(time.Second)
 	b := make([]byte, 64<<10)
 	total := 0
 	for {
@@ -264,8 +350,10 @@ func TestTryWriteNeverWaits(t *testing.T) {
 	}
 }
 
-func TestTryWriteAllocatesNothing(t *testing.T) {
-	c, peer := pair(t, time.Hour)
+func TestTryWriteAllocatesNothing(t *testing.T) { both(t, tryWriteAllocatesNothing) }
+
+func tryWriteAllocatesNothing(t *testing.T, pair func(time.Duration) (conn, *net.TCPConn)) {
+	c, peer := pair(time.Hour)
 	go func() { _, _ = io.Copy(io.Discard, peer) }()
 	b := []byte("event")
 	if n := testing.AllocsPerRun(100, func() { _, _ = c.TryWrite(b) }); n > 0 {
@@ -273,8 +361,10 @@ func TestTryWriteAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestWriteToAStuckPeerEndsInTime(t *testing.T) {
-	c, _ := pair(t, 50*time.Millisecond)
+func TestWriteToAStuckPeerEndsInTime(t *testing.T) { both(t, writeToAStuckPeerEndsInTime) }
+
+func writeToAStuckPeerEndsInTime(t *testing.T, pair func(time.Duration) (conn, *net.TCPConn)) {
+	c, _ := pair(50 * time.Millisecond)
 	began := time.Now()
 	if _, err := c.Write(make([]byte, 16<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error(err)
@@ -286,8 +376,12 @@ func TestWriteToAStuckPeerEndsInTime(t *testing.T) {
 
 // A deadline for a whole frame would cut a large one on a slow line.
 func TestLargeWriteToASlowPeerThatReadsIsLeftAlone(t *testing.T) {
+	both(t, largeWriteToASlowPeerThatReadsIsLeftAlone)
+}
+
+func largeWriteToASlowPeerThatReadsIsLeftAlone(t *testing.T, pair func(time.Duration) (conn, *net.TCPConn)) {
 	const timeout, size = time.Second, 2 << 20
-	c, peer := pair(t, timeout)
+	c, peer := pair(timeout)
 	go func() {
 		tick := time.NewTicker(timeout / 16)
 		defer tick.Stop()
@@ -340,11 +434,11 @@ func TestWhatCanBeTakenOver(t *testing.T) {
 func TestWrappedConnectionIsNotTaken(t *testing.T) {
 	a, b := net.Pipe()
 	defer func() { _, _ = a.Close(), b.Close() }()
-	if direct.New(a, time.Second) != nil {
-		t.Error("a pipe")
-	}
-	c, _ := pair(t, time.Second)
-	if direct.New(struct{ net.Conn }{c.TCPConn}, time.Second) != nil {
-		t.Error("a wrapped connection: what wraps it would be passed by")
+	c, _ := sockets(t)
+	defer func() { _ = c.Close() }()
+	for what, nc := range map[string]net.Conn{"a pipe": a, "a wrapped connection": struct{ net.Conn }{c}} {
+		if direct.New(nc, time.Second) != nil || direct.NewWriter(nc, time.Second) != nil {
+			t.Errorf("%s: what is above the socket would be passed by", what)
+		}
 	}
 }

@@ -33,32 +33,6 @@ func New(nc net.Conn, timeout time.Duration) *Conn {
 		return nil
 	}
 	_ = tcp.SetDeadline(time.Time{}) // the server's own
-	tune(c)
+	tune(c.raw)
 	return c
-}
-
-// Watch calls gone, once, when the peer closes its side; a half-closed
-// connection counts as gone.
-func (c *Conn) Watch(gone func(error)) error {
-	c.gone = gone
-	return peers.add(c, leaving)
-}
-
-// Await calls ready, once, in a goroutine of its own, when there is something
-// to read, the end included. It is for connections without Watch, and is to be
-// called again after each time, with the same function. It fails once the
-// connection is closed by Close.
-func (c *Conn) Await(ready func()) error {
-	c.ready = ready
-	return peers.add(c, readable)
-}
-
-// fired is called when what was waited for is there.
-func (c *Conn) fired() {
-	if c.ready != nil {
-		go c.ready()
-		return
-	}
-	c.gone(errLeft)
-	_ = c.TCPConn.Close() // frees a writer that waits for it
 }

@@ -26,18 +26,14 @@ func TestAPeerThatAcknowledgesNothingIsGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
-	if direct.New(nc, time.Second) == nil {
+	c := direct.NewWriter(nc, time.Second)
+	if c == nil {
 		t.Fatal("not taken")
 	}
-	raw, err := nc.(*net.TCPConn).SyscallConn()
+	defer c.Close()
+	ms, err := c.Option(syscall.IPPROTO_TCP, 18)
 	if err != nil {
 		t.Fatal(err)
-	}
-	var ms int
-	var errno error
-	if err := raw.Control(func(fd uintptr) { ms, errno = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, 18) }); err != nil || errno != nil {
-		t.Fatal(err, errno)
 	}
 	if ms != 35_000 {
 		t.Fatalf("TCP_USER_TIMEOUT is %d ms", ms)

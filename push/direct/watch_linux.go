@@ -14,12 +14,20 @@ import (
 type watcher struct {
 	mu    sync.Mutex
 	file  *os.File // the epoll instance, itself polled by the runtime
-	conns map[uint64]*Conn
+	conns map[uint64]watched
 	last  uint64
 	runs  bool
 }
 
 var peers watcher
+
+// watched is a connection that the watcher knows.
+type watched interface {
+	// descriptor calls use, if the connection is not closed.
+	descriptor(use func(fd uintptr)) error
+	// fired is called when what was waited for is there.
+	fired()
+}
 
 // What is waited for, once: that the peer closed its side (a half-closed
 // connection counts as gone), or that there is something to read, too.
@@ -28,25 +36,25 @@ const (
 	readable = leaving | syscall.EPOLLIN
 )
 
-// add watches a connection, or goes on to.
-func (w *watcher) add(c *Conn, interest uint32) error {
+// add watches a connection, or goes on to. key is the connection's own.
+func (w *watcher) add(c watched, key *uint64, interest uint32) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if c.watched != 0 {
-		if w.conns[c.watched] != c {
+	if *key != 0 {
+		if w.conns[*key] != c {
 			return net.ErrClosed
 		}
-		return w.control(c, syscall.EPOLL_CTL_MOD, interest)
+		return w.control(c, *key, syscall.EPOLL_CTL_MOD, interest)
 	}
 	if err := w.open(); err != nil {
 		return err
 	}
 	w.last++
-	c.watched = w.last
-	if err := w.control(c, syscall.EPOLL_CTL_ADD, interest); err != nil {
+	*key = w.last
+	if err := w.control(c, *key, syscall.EPOLL_CTL_ADD, interest); err != nil {
 		return err
 	}
-	w.conns[c.watched] = c
+	w.conns[*key] = c
 	if !w.runs {
 		w.runs = true
 		_ = w.file.SetReadDeadline(time.Time{})
@@ -65,19 +73,19 @@ func (w *watcher) open() error {
 			return err
 		}
 		w.file = os.NewFile(uintptr(fd), "epoll")
-		w.conns = map[uint64]*Conn{}
+		w.conns = map[uint64]watched{}
 	}
 	return nil
 }
 
-func (w *watcher) control(c *Conn, op int, interest uint32) error {
+func (w *watcher) control(c watched, key uint64, op int, interest uint32) error {
 	ep, err := w.file.SyscallConn()
 	if err != nil {
 		return err
 	}
-	ev := syscall.EpollEvent{Events: interest, Fd: int32(uint32(c.watched)), Pad: int32(uint32(c.watched >> 32))}
+	ev := syscall.EpollEvent{Events: interest, Fd: int32(uint32(key)), Pad: int32(uint32(key >> 32))}
 	var errno error
-	err = c.raw.Control(func(fd uintptr) {
+	err = c.descriptor(func(fd uintptr) {
 		_ = ep.Control(func(epfd uintptr) { errno = syscall.EpollCtl(int(epfd), op, int(fd), &ev) })
 	})
 	if err != nil {
@@ -87,14 +95,14 @@ func (w *watcher) control(c *Conn, op int, interest uint32) error {
 }
 
 // remove is called before the connection is closed.
-func (w *watcher) remove(c *Conn) {
+func (w *watcher) remove(c watched, key *uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.conns[c.watched] != c {
+	if w.conns[*key] != c {
 		return
 	}
-	delete(w.conns, c.watched)
-	_ = w.control(c, syscall.EPOLL_CTL_DEL, 0) // closing the descriptor does it, too
+	delete(w.conns, *key)
+	_ = w.control(c, *key, syscall.EPOLL_CTL_DEL, 0) // the descriptor may have a double that stays open
 	if len(w.conns) == 0 {
 		_ = w.file.SetReadDeadline(time.Unix(1, 0)) // the goroutine ends
 	}
@@ -119,7 +127,7 @@ func (w *watcher) run() {
 }
 
 // find returns the connections that events are about.
-func (w *watcher) find(events []syscall.EpollEvent) (fired []*Conn) {
+func (w *watcher) find(events []syscall.EpollEvent) (fired []watched) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, ev := range events {
@@ -149,8 +157,8 @@ const peerTimeout = 35 * time.Second
 const tcpUserTimeout = 18 // TCP_USER_TIMEOUT of tcp(7), which package syscall lacks
 
 // tune has the system give a peer up that acknowledges nothing.
-func tune(c *Conn) {
-	_ = c.raw.Control(func(fd uintptr) { // without it, the system's own patience holds
+func tune(raw syscall.RawConn) {
+	_ = raw.Control(func(fd uintptr) { // without it, the system's own patience holds
 		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(peerTimeout.Milliseconds()))
 	})
 }
