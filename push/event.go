@@ -143,8 +143,17 @@ func (e *Event) MediaType() string {
 	if e.ContentType != "" {
 		return e.ContentType
 	}
-	if utf8.Valid(e.Data) {
+	return e.Kind().MediaType()
+}
+
+// MediaType returns what an empty ContentType stands for.
+func (k Kind) MediaType() string {
+	switch k {
+	case KindText:
 		return "text/plain; charset=utf-8"
+	case KindJSON:
+		return "application/json"
+	case KindBinary, kindBad:
 	}
 	return "application/octet-stream"
 }

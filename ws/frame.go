@@ -2,6 +2,7 @@ package ws
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,19 +20,18 @@ const (
 	finPong   = 0x8A
 )
 
-// maxHeader is the longest header of a frame that is not masked.
-const maxHeader = 10
+// usualHeader is the length of most headers: of frames of 126 to 65,535 bytes
+// that are not masked.
+const usualHeader = 4
 
 // appendFrame appends a complete frame, not masked as all of a server, whose
 // payload is what payload appends.
 func appendFrame(dst []byte, first byte, payload func([]byte) []byte) []byte {
-	var room [maxHeader]byte
 	at := len(dst)
-	dst = payload(append(dst, room[:]...))
-	header := appendHeader(room[:0], first, len(dst)-at-maxHeader)
-	n := copy(dst[at:], header)
-	n += copy(dst[at+n:], dst[at+maxHeader:])
-	return dst[:at+n]
+	dst = payload(append(dst, make([]byte, usualHeader)...))
+	var room [10]byte
+	header := appendHeader(room[:0], first, len(dst)-at-usualHeader)
+	return slices.Replace(dst, at, at+usualHeader, header...)
 }
 
 func appendHeader(dst []byte, first byte, n int) []byte {

@@ -1,9 +1,11 @@
 package wire
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -48,10 +50,11 @@ func AppendEvent(dst []byte, e *push.Event) []byte {
 	dst = append(dst, `,"event":`...)
 	dst = AppendString(dst, EventName(e))
 	dst = append(dst, `,"type":`...)
-	dst = AppendString(dst, e.MediaType())
+	kind := e.Kind()
+	dst = AppendString(dst, cmp.Or(e.ContentType, kind.MediaType()))
 	dst = append(dst, `,"time":"`...)
-	dst = e.Time.UTC().AppendFormat(dst, TimeFormat)
-	switch e.Kind() {
+	dst = appendTime(dst, e.Time)
+	switch kind {
 	case push.KindJSON:
 		dst = append(dst, `","data":`...)
 		at := len(dst)
@@ -63,7 +66,7 @@ func AppendEvent(dst []byte, e *push.Event) []byte {
 		}
 	case push.KindText:
 		dst = append(dst, `","data":`...)
-		dst = AppendString(dst, string(e.Data))
+		dst = appendString(dst, e.Data)
 	default:
 		dst = append(dst, `","encoding":"base64","data":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, e.Data)
@@ -72,16 +75,31 @@ func AppendEvent(dst []byte, e *push.Event) []byte {
 	return append(dst, '}')
 }
 
+// appendTime appends t in TimeFormat: package time is fast for RFC3339 only.
+func appendTime(dst []byte, t time.Time) []byte {
+	dst = t.UTC().AppendFormat(dst, time.RFC3339)
+	ms := t.Nanosecond() / 1e6
+	return append(dst[:len(dst)-len("Z")], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
+}
+
 // AppendString appends s as a JSON string (RFC 8259 section 7). What is not
 // UTF-8 becomes U+FFFD.
-func AppendString(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
+func AppendString(dst []byte, s string) []byte { return appendString(dst, s) }
+
+func appendString[S string | []byte](dst []byte, s S) []byte {
 	dst = append(dst, '"')
 	from := 0
 	for i := 0; i < len(s); {
+		if i+8 <= len(s) {
+			n := plain(uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+				uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56)
+			if i += n; n == 8 {
+				continue
+			}
+		}
 		c := s[i]
 		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
+			r, n := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
 			if r == utf8.RuneError && n == 1 {
 				dst = append(append(dst, s[from:i]...), "\uFFFD"...)
 				from = i + 1
@@ -89,27 +107,36 @@ func AppendString(dst []byte, s string) []byte {
 			i += n
 			continue
 		}
-		if c >= ' ' && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		dst = append(dst, s[from:i]...)
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		if c < ' ' || c == '"' || c == '\\' {
+			dst = appendEscape(append(dst, s[from:i]...), c)
+			from = i + 1
 		}
 		i++
-		from = i
 	}
 	return append(append(dst, s[from:]...), '"')
+}
+
+// plain returns how many of eight bytes come before the first that is '"',
+// '\\', below ' ' or above 0x7f: subtracting sets the top bit of that.
+func plain(b uint64) int {
+	const each = 0x0101010101010101
+	odd := (b | (b - each*' ') | ((b ^ each*'"') - each) | ((b ^ each*'\\') - each)) & (each * 0x80)
+	return bits.TrailingZeros64(odd) / 8
+}
+
+func appendEscape(dst []byte, c byte) []byte {
+	const hex = "0123456789abcdef"
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	}
+	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 }
 
 // ParseEvent reads an envelope of an event, the inverse of AppendEvent. It
