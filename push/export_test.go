@@ -123,7 +123,7 @@ func (l *log) check() error {
 	}
 	bytes := 0
 	for _, m := range all {
-		bytes += m.size
+		bytes += int(m.size)
 	}
 	if bytes != l.bytes {
 		return fmt.Errorf("%d bytes are counted, there are %d", l.bytes, bytes)

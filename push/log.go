@@ -72,14 +72,14 @@ func (l *log) knows(id ID) bool {
 // it. The caller holds mu.
 func (l *log) append(m *Message) {
 	t := l.topic(m.Topic)
-	m.Topic = t.pattern // the publisher's may be a piece of something large
+	m.Topic, m.feed = t.pattern, t // the publisher's may be a piece of something large
 	m.ephemeral = t.rule.ephemeral
 	head := l.head
 	l.head = m.ID
 	l.all.ring.push(m)
 	t.ring.push(m)
-	t.bytes += m.size
-	l.bytes += m.size
+	t.bytes += int(m.size)
+	l.bytes += int(m.size)
 	t.wake(head)
 	l.all.wake(head)
 	for _, f := range t.patterns {

@@ -2,6 +2,7 @@ package push
 
 import (
 	"maps"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -12,11 +13,14 @@ type Message struct {
 	Event
 	frames    atomic.Pointer[frame]
 	added     time.Duration // when, by log.now
-	size      int           // what it counts toward retention, bytes
-	asked     atomic.Bool   // for a wire form
+	feed      *topicFeed    // of its topic; nil outside of a log
+	size      uint32        // what it counts toward retention, bytes
 	ephemeral bool          // never in history
 	gone      bool          // removed from its topic; guarded by log.mu
 }
+
+// asked stands in frames for a first call of AppendTo, which keeps nothing.
+var asked frame
 
 type frame struct {
 	enc  *Encoding
@@ -67,7 +71,7 @@ func newMessage(e *Event, now time.Time, added time.Duration) *Message {
 		m = &Message{}
 	}
 	data := m.Data
-	m.Event, m.size, m.added = *e, eventSize(e), added
+	m.Event, m.size, m.added = *e, counted(e), added
 	m.Data = append(data, e.Data...)
 	m.Data = m.Data[:len(m.Data):len(m.Data)]
 	if e.Meta != nil {
@@ -81,15 +85,12 @@ func newMessage(e *Event, now time.Time, added time.Duration) *Message {
 
 // NewMessage returns a message for an event that came from elsewhere than a
 // subscription, e.g. from History.
-func NewMessage(e Event) *Message { return &Message{Event: e, size: eventSize(&e)} }
+func NewMessage(e Event) *Message { return &Message{Event: e, size: counted(&e)} }
 
 // AppendTo appends the wire form of m to dst. The form is kept from the second
 // call on, for those that follow. It is safe for concurrent use.
 func (m *Message) AppendTo(dst []byte, enc *Encoding) []byte {
-	if f := m.frame(enc); f != nil {
-		return append(dst, f.data...)
-	}
-	if !m.asked.Swap(true) {
+	if m.frames.CompareAndSwap(nil, &asked) {
 		return enc.encode(dst, &m.Event)
 	}
 	return append(dst, m.Encoded(enc)...)
@@ -120,6 +121,9 @@ func (m *Message) frame(enc *Encoding) *frame {
 	}
 	return f
 }
+
+// counted is eventSize as a message keeps it.
+func counted(e *Event) uint32 { return uint32(min(uint64(eventSize(e)), math.MaxUint32)) }
 
 // eventOverhead is about what a message costs beyond its strings and Data.
 const eventOverhead = 256

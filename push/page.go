@@ -57,7 +57,7 @@ func take(seq func(func(*Message) bool), limit int) (events []Event, cut bool) {
 			return events, true
 		}
 		events = append(events, m.Event)
-		bytes += m.size
+		bytes += int(m.size)
 	}
 	return events, false
 }

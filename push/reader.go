@@ -143,7 +143,7 @@ func (r *reader) collect(dst []*Message, limit int) ([]*Message, ID) {
 			return dst, dst[len(dst)-1].ID
 		}
 		dst = append(dst, m)
-		bytes += m.size
+		bytes += int(m.size)
 	}
 	return dst, r.newest()
 }
@@ -161,7 +161,7 @@ func appendLive(dst, ms []*Message, limit int, born uint64) (_ []*Message, whole
 			return dst, false
 		}
 		dst = append(dst, m)
-		bytes += m.size
+		bytes += int(m.size)
 	}
 	return dst, true
 }

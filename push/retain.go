@@ -63,7 +63,7 @@ func (l *log) trim(t *topicFeed) {
 		if oldest == nil || oldest.ID == l.head {
 			break
 		}
-		victim := l.topics[oldest.Topic]
+		victim := oldest.feed
 		l.removeOldest(victim)
 		l.freeTopic(victim)
 	}
@@ -79,9 +79,9 @@ func (l *log) removeOldest(t *topicFeed) {
 		return
 	}
 	t.ring.drop()
-	m.gone = true
-	t.bytes -= m.size
-	l.bytes -= m.size
+	m.gone, m.feed = true, nil
+	t.bytes -= int(m.size)
+	l.bytes -= int(m.size)
 	if !m.ephemeral {
 		t.sentinel, l.all.sentinel = m.ID.Seq, max(l.all.sentinel, m.ID.Seq)
 	}
