@@ -45,12 +45,15 @@ type AuthFunc func(r *http.Request) (*Principal, error)
 // Authenticate implements Auth.
 func (f AuthFunc) Authenticate(r *http.Request) (*Principal, error) { return f(r) }
 
+// openAuth is an Auth that lets in whoever comes, and looks at no credential.
+type openAuth struct{ AuthFunc }
+
 // Public lets anybody do what grants say, and nothing else. It panics if a
 // grant's pattern is none.
 func Public(grants ...push.Grant) Auth {
 	checkGrants(grants)
 	visitor := &Principal{Grants: grants}
-	return AuthFunc(func(*http.Request) (*Principal, error) { return visitor, nil })
+	return openAuth{func(*http.Request) (*Principal, error) { return visitor, nil }}
 }
 
 func checkGrants(grants []push.Grant) {
@@ -67,13 +70,13 @@ func checkGrants(grants []push.Grant) {
 // would be local.
 func Insecure() Auth {
 	everything := &Principal{Grants: []push.Grant{push.Sub("**"), push.Pub("**"), push.Presence("**"), push.Manage("**")}}
-	return AuthFunc(func(r *http.Request) (*Principal, error) {
+	return openAuth{func(r *http.Request) (*Principal, error) {
 		if !isLoopback(r.RemoteAddr) || !isLoopback(r.Host) || isForwarded(r) {
 			return nil, problemf(http.StatusForbidden,
 				"this mount uses Insecure(), which serves loopback peers only; configure Auth, e.g. Public(push.Sub(…))")
 		}
 		return everything, nil
-	})
+	}}
 }
 
 func isLoopback(hostport string) bool {

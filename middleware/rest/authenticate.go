@@ -17,7 +17,7 @@ func (q *request) authenticate(res *resource) error {
 	if p != nil {
 		return p
 	}
-	q.hidden = cred.hidden
+	q.hidden = cred.hidden()
 	q.warnForwarded(q.r)
 	if p := q.limits.shutOut(addressKey(q.ip)); p != nil {
 		return q.unauthenticated(res, p)
@@ -36,16 +36,13 @@ func (q *request) authenticate(res *resource) error {
 	return nil
 }
 
-// ambient says what a request without a credential of its own relies on. A
-// credential is explicit only if it decides: a ticket does, and is refused if it
-// is none. A token in a subprotocol, which any page can send, does where Auth
-// takes tokens; elsewhere it may be looked past. No foreign page gets an
-// Authorization header through without a preflight, which it fails.
+// ambient says what a request relies on that its browser adds to it, if it has
+// no credential that is proof enough.
 func (q *request) ambient(cred credential) ambient {
 	switch {
-	case cred.given && (!cred.inBearer || q.resource != nil):
+	case q.explicit(cred):
 		return explicit
-	case q.cookiesCount() && q.r.Header["Cookie"] != nil:
+	case cred.kind == noCredential && q.cookiesCount() && q.r.Header["Cookie"] != nil:
 		return cookies
 	}
 	return nothing
@@ -57,8 +54,11 @@ func (q *request) cookiesCount() bool { return q.cfg.Cookies && !q.origins.anony
 
 // identify returns who has sent a credential that holds.
 func (q *request) identify(cred credential) (*Principal, error) {
-	if cred.isTicket {
-		return q.redeem(cred.ticket)
+	switch {
+	case cred.kind == aTicket:
+		return q.redeem(cred.value)
+	case cred.kind == tokenInProtocol && !isToken(cred.value):
+		return nil, InvalidToken("the subprotocol has no token", nil)
 	}
 	r := cred.forAuth(q.r, q.cookiesCount())
 	who, err := q.cfg.Auth.Authenticate(r)

@@ -35,7 +35,9 @@ type Config struct {
 
 	// BearerSubprotocol takes access tokens as a WebSocket subprotocol
 	// "push.bearer.<token>", too. Tokens may be seen there by proxies and logs
-	// on the way: tickets are the better choice. Optional. Default false.
+	// on the way: tickets are the better choice. With an Auth that is no
+	// ProtectedResource, and so may not look at them, the page's origin must be
+	// allowed, too. Optional. Default false.
 	BearerSubprotocol bool
 
 	// MaxTokenLife is the longest time that a token may have left to live, and
@@ -159,6 +161,7 @@ func New(cfg Config) (*Handler, error) {
 		return nil, errors.New("rest: Config.PublicURL is missing: with bearer tokens set it to scheme and host as clients see them, " +
 			"e.g. https://api.example.com, so that a forged Host changes nothing")
 	}
+	_, h.anybody = cfg.Auth.(openAuth)
 	if h.presence, err = newPresence(&cfg); err != nil {
 		return nil, err
 	}

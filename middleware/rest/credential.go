@@ -19,40 +19,96 @@ const (
 // credential is what a request says by itself about who it comes from; a
 // cookie, which a browser adds whoever asks, is none.
 type credential struct {
-	bearer   string // a token in a subprotocol
-	ticket   string
-	isTicket bool // also if it is an empty one: it is looked at, and nothing else
-	inBearer bool // a token in a subprotocol, also an empty one
-	given    bool
-	hidden   bool // where a page puts it, which cannot see the status of an upgrade
+	kind  credentialKind
+	value string // of a ticket or a token in a subprotocol; it may be empty
 }
 
-// credential finds the one explicit credential of the request.
+type credentialKind uint8
+
+const (
+	noCredential    credentialKind = iota
+	inHeader                       // an Authorization header: Auth looks at it
+	aTicket                        // in the URL or a subprotocol: it is redeemed, and nothing else counts
+	tokenInProtocol                // a bearer token: Auth looks at it as if it were in the header
+)
+
+// hidden reports whether the credential is where a page puts it, which cannot
+// see the status of an upgrade.
+func (c credential) hidden() bool { return c.kind == aTicket || c.kind == tokenInProtocol }
+
+// credential finds the one credential of the request.
 func (q *request) credential() (c credential, p *Problem) {
-	secret := secretsOf(q.r)
-	n := len(q.r.Header["Authorization"]) + len(secret.tickets)
-	if len(secret.tickets) > 0 {
-		c.ticket, c.isTicket, c.hidden = secret.tickets[0], true, true
+	n := 0
+	found := func(kind credentialKind, value string) { c, n = credential{kind, value}, n+1 }
+	for range q.r.Header["Authorization"] {
+		found(inHeader, "")
+	}
+	for _, t := range secretsOf(q.r).tickets {
+		found(aTicket, t)
 	}
 	if isUpgrade(q.r) {
-		for _, name := range subprotocols(q.r.Header) {
-			if t, ok := strings.CutPrefix(name, ticketProtocol); ok {
-				c.ticket, c.isTicket, c.hidden = t, true, true
-				n++
-			} else if t, ok := strings.CutPrefix(name, bearerProtocol); ok {
-				c.bearer, c.inBearer, c.hidden = t, true, true
-				n++
-			}
-		}
+		inProtocols(q.r.Header, found)
 	}
-	c.given = n > 0
 	switch {
 	case n > 1:
 		return c, invalidRequest("there are %d credentials in one request: send one", n)
-	case c.inBearer && !q.cfg.BearerSubprotocol:
+	case c.kind == tokenInProtocol && !q.cfg.BearerSubprotocol:
 		return c, invalidRequest("this mount takes no tokens as subprotocols (Config.BearerSubprotocol): fetch a ticket with POST %s/tickets", q.prefix)
 	}
 	return c, nil
+}
+
+// inProtocols finds the credentials among the subprotocols of an upgrade.
+func inProtocols(h http.Header, found func(kind credentialKind, value string)) {
+	for _, name := range subprotocols(h) {
+		if t, ok := strings.CutPrefix(name, ticketProtocol); ok {
+			found(aTicket, t)
+		} else if t, ok := strings.CutPrefix(name, bearerProtocol); ok {
+			found(tokenInProtocol, t)
+		}
+	}
+}
+
+// explicit reports whether a credential is proof that no foreign page made the
+// request: only if it decides, and no page can make a browser add it. So a
+// ticket is, which is redeemed or refused, but not where nobody can have one; a
+// token in a subprotocol is, where Auth takes tokens: another Auth may look past
+// it.
+func (q *request) explicit(c credential) bool {
+	switch c.kind {
+	case aTicket:
+		return !q.anybody
+	case tokenInProtocol:
+		return q.resource != nil
+	case inHeader:
+		return isDeliberate(q.r)
+	case noCredential:
+	}
+	return false
+}
+
+// isDeliberate reports whether a request has an Authorization header that its
+// sender has put there. A page can do so for its own origin and, after a
+// preflight that the mount has to allow, for another: never with a WebSocket or
+// a form. So even where Auth does not look at the header, it proves that no
+// foreign page is behind the request. But what a browser asks its user for, it
+// sends along whichever page makes it ask.
+func isDeliberate(r *http.Request) bool {
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	switch strings.ToLower(scheme) {
+	case "", "basic", "digest", "ntlm", "negotiate":
+		return false
+	}
+	return true
+}
+
+// isToken reports whether s has the form of a bearer token (RFC 6750 section
+// 2.1).
+func isToken(s string) bool {
+	s = strings.TrimRight(s, "=")
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._~+/", r)
+	})
 }
 
 func (q *request) tokenInURL() *Problem {
@@ -75,9 +131,9 @@ func subprotocols(h http.Header) (names []string) {
 
 // forAuth returns the request that Auth is to see: a token of a subprotocol is
 // where tokens are expected, and cookies are there only if they count.
-func (c *credential) forAuth(r *http.Request, cookies bool) *http.Request {
-	drop := (c.given || !cookies) && r.Header["Cookie"] != nil
-	if !drop && !c.inBearer {
+func (c credential) forAuth(r *http.Request, cookies bool) *http.Request {
+	drop := (c.kind != noCredential || !cookies) && r.Header["Cookie"] != nil
+	if !drop && c.kind != tokenInProtocol {
 		return r
 	}
 	r2 := *r
@@ -85,8 +141,8 @@ func (c *credential) forAuth(r *http.Request, cookies bool) *http.Request {
 	if drop {
 		delete(r2.Header, "Cookie")
 	}
-	if c.inBearer {
-		r2.Header["Authorization"] = []string{"Bearer " + c.bearer}
+	if c.kind == tokenInProtocol {
+		r2.Header["Authorization"] = []string{"Bearer " + c.value}
 	}
 	return &r2
 }

@@ -26,6 +26,7 @@ type Handler struct {
 	presence *presence // nil if it is on nowhere
 
 	resource ProtectedResource // Auth, if it is one
+	anybody  bool              // is let in: Auth looks at no credential
 
 	untrusted sync.Once // a proxy in front was logged
 }

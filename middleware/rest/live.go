@@ -85,7 +85,7 @@ func (l *Live) Check(r *http.Request) error {
 	if p := l.h.origins.checkHost(r); p != nil {
 		return p
 	}
-	if isUpgrade(r) && r.Header.Get("Authorization") == "" {
+	if isUpgrade(r) && !isDeliberate(r) {
 		if p := l.h.origins.check(r, nothing); p != nil {
 			return p
 		}

@@ -18,33 +18,90 @@ const evil = "Origin: https://evil.example"
 // A page of any site can send a ticket or a subprotocol that is empty, without a
 // preflight: neither may pass for a credential that says who it comes from.
 func TestWhatIsNoCredentialDoesNotOpenTheDoorToForeignPages(t *testing.T) {
-	for name, auth := range map[string]rest.Auth{
-		"public":   rest.Public(push.Sub("**"), push.Pub("**"), push.Manage("**")),
-		"insecure": rest.Insecure(),
-		"function": rest.AuthFunc(func(*http.Request) (*rest.Principal, error) {
-			return &rest.Principal{Subject: "who has this address", Grants: []push.Grant{push.Sub("**"), push.Pub("**"), push.Manage("**")}}, nil
-		}),
+	all := []push.Grant{push.Sub("**"), push.Pub("**"), push.Manage("**")}
+	byAddress := func(*http.Request) (*rest.Principal, error) {
+		return &rest.Principal{Subject: "who has this address", Grants: all}, nil
+	}
+	for name, c := range map[string]struct {
+		auth   rest.Auth
+		ticket int // the answer to one that is none: where nobody can have one it is not even looked at
+	}{
+		"public": {rest.Public(all...), 403}, "insecure": {rest.Insecure(), 403}, "function": {rest.AuthFunc(byAddress), 401},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serve(t, rest.Config{Auth: auth, BearerSubprotocol: true})
-			for _, path := range []string{"/topics/wall?ticket=", "/topics/wall?ticket=x", "/topics/wall?ticket=" + strings.Repeat("A", 43)} {
-				s.expect(http.StatusUnauthorized, s.post(path, "x", evil))
-				s.expect(http.StatusUnauthorized, s.get(path, evil))
+			s := serve(t, rest.Config{Auth: c.auth, BearerSubprotocol: true})
+			es := s.follow("/topics/wall")
+			for _, q := range []string{"?ticket=", "?ticket=x", "?ticket=" + strings.Repeat("A", 43)} {
+				s.expect(c.ticket, s.post("/topics/wall"+q, "x", evil))
+				s.expect(c.ticket, s.get("/topics/wall"+q, evil))
+				s.expect(c.ticket, s.post("/revocations"+q, `{"sub":"x"}`, evil))
+				s.expect(c.ticket, s.do(http.MethodDelete, "/connections/"+es.cid+q, "", evil))
+				s.expect(http.StatusUnauthorized, s.post("/topics/wall"+q, "x")) // whoever sends it
+				s.expect(http.StatusUnauthorized, s.get("/topics/wall"+q, "Origin: "+s.URL))
 			}
-			s.expect(http.StatusUnauthorized, s.post("/revocations?ticket=", `{"sub":"x"}`, evil))
-			for _, protocol := range []string{"push.ticket.", "push.ticket.x", "push.bearer.", "push.bearer.x"} {
-				c, res := s.dial("/topics/wall", evil, "Sec-WebSocket-Protocol: push.v1", "Sec-WebSocket-Protocol: "+protocol)
-				if c == nil {
-					if res.StatusCode != http.StatusForbidden {
-						t.Errorf("%s: %s", protocol, res.Status)
-					}
-					continue
-				}
-				if got, _ := c.closed(); got != push.CloseUnauthorized {
-					t.Errorf("%s: open, then closed with %d", protocol, got)
+			for _, protocol := range []string{"push.ticket.", "push.ticket.x"} {
+				if c.ticket == 401 {
+					s.socketRefused(push.CloseUnauthorized, evil, "Sec-WebSocket-Protocol: "+protocol)
+				} else {
+					s.foreign("Sec-WebSocket-Protocol: push.v1", "Sec-WebSocket-Protocol: "+protocol)
 				}
 			}
+			for _, protocol := range []string{"push.bearer.", "push.bearer.x", "push.bearer.a b"} { // Auth may look past them
+				s.foreign("Sec-WebSocket-Protocol: push.v1", "Sec-WebSocket-Protocol: "+protocol)
+			}
+			s.expect(http.StatusBadRequest, s.post("/topics/wall?ticket=&ticket=", "x", evil))
+			s.get("/connections/" + es.cid + "/subscriptions") // it is still there
 		})
+	}
+}
+
+// foreign checks that a foreign page gets no WebSocket.
+func (s *site) foreign(headers ...string) {
+	s.t.Helper()
+	if c, res := s.dial("/topics/wall", append(headers, evil)...); c != nil || res.StatusCode != http.StatusForbidden {
+		s.t.Errorf("%v: %s, want 403", headers, res.Status)
+	}
+}
+
+// A token that is empty or could be none is refused, whatever Auth makes of it.
+func TestSubprotocolWithoutAToken(t *testing.T) {
+	for name, auth := range map[string]rest.Auth{"tokens": &issuer{}, "public": everybody} {
+		s := serve(t, rest.Config{Auth: auth, BearerSubprotocol: true, PublicURL: "https://app.example.com"})
+		s.asHost("app.example.com")
+		for _, token := range []string{"", "=", "a=b", "a%20b", "a|b"} {
+			c, res := s.dial("/topics/wall", own, "Sec-WebSocket-Protocol: push.v1", "Sec-WebSocket-Protocol: push.bearer."+token)
+			if c == nil {
+				t.Fatalf("%s, %q: %s, want a close code", name, token, res.Status)
+			}
+			if code, _ := c.closed(); code != push.CloseUnauthorized {
+				t.Errorf("%s, %q: closed with %d", name, token, code)
+			}
+		}
+	}
+}
+
+// What a browser has asked its user for goes along with the requests of every
+// page: it says nothing of which page it is.
+func TestPasswordsThatABrowserAddsAreNoProofOfThePage(t *testing.T) {
+	auth := rest.AuthFunc(func(r *http.Request) (*rest.Principal, error) {
+		if r.Header.Get("Authorization") == "" {
+			return nil, rest.InvalidToken("who?", nil)
+		}
+		return &rest.Principal{Subject: "ann", Grants: []push.Grant{push.Sub("**"), push.Pub("**")}}, nil
+	})
+	for _, cookies := range []bool{false, true} {
+		s := serve(t, rest.Config{Auth: auth, Cookies: cookies})
+		for _, header := range []string{"Basic YW5uOng=", "basic YW5uOng=", "Digest username=ann", "NTLM TlRM", "Negotiate YII="} {
+			header = "Authorization: " + header
+			s.expect(http.StatusForbidden, s.post("/topics/wall", "x", header, evil))
+			s.foreign(header)
+			s.published(s.post("/topics/wall", "x", header, "Cookie: session=ann")) // curl -u
+			s.published(s.post("/topics/wall", "x", header, "Origin: "+s.URL))
+		}
+		for _, header := range []string{"Bearer x", "ApiKey x"} { // devices, with odd origins
+			s.published(s.post("/topics/wall", "x", "Authorization: "+header, evil))
+		}
+		s.expect(http.StatusForbidden, s.post("/topics/wall", "x", "Authorization: ", evil))
 	}
 }
 
