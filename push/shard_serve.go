@@ -3,28 +3,31 @@ package push
 import "context"
 
 // serve writes what a stream is behind: one batch, so that no stream keeps the
-// others waiting.
+// others waiting, together with what goes before it.
 func (sh *shard) serve(j *job) {
 	st := j.Stream
 	if j.gone != nil {
 		sh.end(st, j.gone)
 		return
 	}
-	if !st.opened {
-		if !sh.openStream(st, j.inject) {
-			return
-		}
-	} else if len(j.inject) > 0 && !sh.put(st, j.inject) {
+	before, err := sh.preface(st, j.inject)
+	if err != nil {
+		sh.end(st, err)
 		return
 	}
 	b, do, err := j.next()
 	switch {
 	case err != nil:
-		sh.end(st, err)
+		if sh.put(st, before) {
+			sh.end(st, err)
+		}
 	case do == doWait:
+		sh.put(st, before)
 	case do == doPage:
-		go st.page(sh.holdForPage(st))
-	case !sh.write(st, &b):
+		if sh.put(st, before) {
+			go st.page(sh.holdForPage(st))
+		}
+	case !sh.write(st, &b, before):
 	case do == doRest:
 		st.sub.release()
 	default:
@@ -62,15 +65,17 @@ func (sh *shard) again(st *Stream) {
 	sh.mu.Unlock()
 }
 
-// openStream writes what the stream begins with, and then inject.
-func (sh *shard) openStream(st *Stream, inject []byte) bool {
-	st.opened = true
-	buf, err := st.frames.AppendOpen(sh.scratch(), st.sub)
-	if err != nil {
-		sh.end(st, err)
-		return false
+// preface returns what goes before a batch: what the stream begins with, and
+// inject.
+func (sh *shard) preface(st *Stream, inject []byte) (buf []byte, err error) {
+	buf = sh.scratch()
+	if !st.opened {
+		st.opened = true
+		if buf, err = st.frames.AppendOpen(buf, st.sub); err != nil {
+			return nil, err
+		}
 	}
-	return sh.put(st, append(buf, inject...))
+	return append(buf, inject...), nil
 }
 
 func (sh *shard) scratch() []byte {
@@ -95,6 +100,9 @@ func (j *job) next() (Batch, verdict, error) {
 // put writes b, which is then complete sooner or later. It reports false if
 // the stream has to wait for that, or has ended.
 func (sh *shard) put(st *Stream, b []byte) bool {
+	if len(b) == 0 {
+		return true
+	}
 	n, err := st.conn.TryWrite(b)
 	if err != nil {
 		sh.end(st, goneBecause(err))
@@ -114,16 +122,16 @@ func (sh *shard) wait(st *Stream, rest []byte) {
 	go st.finish(rest)
 }
 
-// part is a piece of a batch as it is written: control events, in the first head
+// part is a piece of a batch as it is written: what goes before it, in the first head
 // bytes of buf, and then its messages from one on up to another.
 type part struct {
 	buf            []byte
 	head, from, to int
 }
 
-// write writes a batch by as few writes as its size allows.
-func (sh *shard) write(st *Stream, b *Batch) bool {
-	buf, err := st.frames.AppendBatch(sh.scratch(), st.sub, b)
+// write writes a batch, behind what is in buf, by as few writes as its size allows.
+func (sh *shard) write(st *Stream, b *Batch, buf []byte) bool {
+	buf, err := st.frames.AppendBatch(buf, st.sub, b)
 	if err != nil {
 		sh.end(st, err)
 		return false
