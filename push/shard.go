@@ -79,6 +79,9 @@ func (sh *shard) add(st *Stream) {
 	if d := st.sub.heartbeat; d > 0 {
 		sh.beatWithin(d / beatParts)
 	}
+	if p, ok := st.conn.(Pinger); ok {
+		sh.beatWithin(p.PingEvery())
+	}
 }
 
 func (sh *shard) remove(st *Stream) {
@@ -294,20 +297,27 @@ func (sh *shard) beatWithin(d time.Duration) {
 	}
 }
 
-// listen looks for streams that were silent for long.
+// listen looks for streams that were silent for long, and for clients that are.
 func (sh *shard) listen() {
 	sh.mu.Lock()
 	streams := append([]*Stream(nil), sh.streams...)
-	if sh.beat != nil {
-		sh.beat.Reset(sh.every)
-	}
 	sh.mu.Unlock()
+	defer func() {
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		if sh.beat != nil {
+			sh.beat.Reset(sh.every)
+		}
+	}()
 	now := sh.log.now()
 	for _, st := range streams {
 		if s := st.sub; s.heartbeat > 0 && s.silent(now, s.heartbeat-s.heartbeat/beatParts) {
 			sh.mu.Lock()
 			sh.queueLocked(st)
 			sh.mu.Unlock()
+		}
+		if p, ok := st.conn.(Pinger); ok {
+			p.Ping()
 		}
 	}
 }

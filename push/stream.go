@@ -17,6 +17,17 @@ type Conn interface {
 	Write(b []byte) (n int, err error)
 }
 
+// Pinger is a Conn that looks whether its client is still there. It needs no
+// timer of its own.
+type Pinger interface {
+	Conn
+	// PingEvery returns how often Ping is to be called, at least.
+	PingEvery() time.Duration
+	// Ping is called by one goroutine at a time, as long as the stream lasts
+	// and perhaps once more. It must not wait.
+	Ping()
+}
+
 // Frames is the form in which a stream goes over the wire. It is shared by all
 // streams of that form.
 type Frames interface {

@@ -43,9 +43,9 @@ type conn struct {
 	cut     atomic.Bool                 // coder reads no more
 	failure atomic.Pointer[error]
 
-	heard  atomic.Int64 // when there was the last sign of life, by now
-	pinger *time.Timer
-	pinged time.Duration // when the hub was to send the last ping; of the pinger
+	heard  atomic.Int64  // when there was the last sign of life, by now
+	pinger *time.Timer   // nil where the hub writes
+	pinged time.Duration // when the hub was to send the last ping; of Ping
 
 	// Where the hub writes, nobody reads while there is nothing to read:
 	direct *direct.Conn

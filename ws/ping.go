@@ -13,24 +13,21 @@ const pongWait = 10 * time.Second
 // What a client may send of pings and pongs.
 const controlRate, controlBurst = 10, 60
 
+// startPinging looks after the client's silence, by a timer for which no
+// goroutine waits. Where the hub writes, it does so for all connections.
 func (c *conn) startPinging() {
-	c.pinger = time.AfterFunc(1<<62, c.ping)
-	c.pinger.Reset(c.opts.Ping)
+	if c.direct == nil {
+		c.pinger = time.AfterFunc(1<<62, c.ping)
+		c.pinger.Reset(c.opts.Ping)
+	}
 }
 
-// ping looks after the client's silence. It runs on a timer, for which no
-// goroutine waits.
 func (c *conn) ping() {
 	if c.closed.Load() {
 		return
 	}
-	now, heard := c.now(), time.Duration(c.heard.Load())
-	if quiet := now - heard; quiet < c.opts.Ping {
+	if quiet := c.quiet(); quiet < c.opts.Ping {
 		c.pinger.Reset(c.opts.Ping - quiet)
-		return
-	}
-	if st := c.stream.Load(); st != nil {
-		c.pingBy(st, now, heard)
 		return
 	}
 	select {
@@ -45,18 +42,27 @@ func (c *conn) ping() {
 	}
 }
 
-// pingBy pings by way of the hub, and gives the client up: nobody reads who
+// quiet is how long there was no sign of life.
+func (c *conn) quiet() time.Duration { return c.now() - time.Duration(c.heard.Load()) }
+
+// PingEvery implements push.Pinger.
+func (w written) PingEvery() time.Duration { return min(w.conn.opts.Ping, w.conn.opts.pongWait) / 4 }
+
+// Ping implements push.Pinger. It gives the client up, too: nobody reads who
 // would notice that it does not answer.
-func (c *conn) pingBy(st *push.Stream, now, heard time.Duration) {
-	switch {
-	case c.pinged <= heard:
-		c.pinged = now
-		st.Inject([]byte{finPing, 0}, false)
-	case now-c.pinged >= c.opts.pongWait && c.silent != nil:
-		c.silent()
+func (w written) Ping() {
+	c := w.conn
+	st := c.stream.Load()
+	if st == nil || c.closed.Load() || c.quiet() < c.opts.Ping {
 		return
 	}
-	c.pinger.Reset(min(c.opts.Ping, c.pinged+c.opts.pongWait-now))
+	switch now := c.now(); {
+	case c.pinged <= time.Duration(c.heard.Load()):
+		c.pinged = now
+		st.Inject([]byte{finPing, 0}, false)
+	case now-c.pinged >= c.opts.pongWait:
+		c.silent()
+	}
 }
 
 // onPing is called by coder, in the reading goroutine. It answers itself:

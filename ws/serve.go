@@ -184,7 +184,9 @@ func (s *session) awaitClient() {
 // release ends what is left, in particular the reading goroutine.
 func (s *session) release() {
 	s.conn.closed.Store(true)
-	s.conn.pinger.Stop()
+	if s.conn.pinger != nil {
+		s.conn.pinger.Stop()
+	}
 	s.cancel(nil)
 	_ = s.conn.Conn.Close()
 	if s.conn.direct != nil {
