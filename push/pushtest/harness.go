@@ -21,6 +21,11 @@ type Harness struct {
 	// bubble. Checks of times that are too long to wait for need it.
 	Synctest bool
 
+	// Backlog says that Tail delivers for a while what History has removed
+	// already: the engine keeps its newest events twice. Then Tail must
+	// deliver all, or end with a TailGap.
+	Backlog bool
+
 	// The opt-outs. Checks that need what is named here must fail.
 
 	NoEphemeral bool // rules that are Ephemeral
