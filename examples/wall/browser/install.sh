@@ -26,6 +26,8 @@ has "${FIREFOX:-firefox-esr}" || packages+=(firefox-esr)
 has WebKitWebDriver || packages+=(webkit2gtk-driver)
 has Xvfb || packages+=(xvfb)
 [ -x /usr/sbin/nginx ] || packages+=(nginx-light)
+has redis-server || packages+=(redis-server)
+has redis-sentinel || packages+=(redis-sentinel)
 
 if [ ${#packages[@]} -gt 0 ]; then
 	{ [ "$(id -u)" = 0 ] && has apt-get; } ||
