@@ -59,7 +59,8 @@ type Config struct {
 	// still refuse; without a grant it is not asked. topic may be a pattern:
 	// then the answer is for all topics that match. An error makes a 503. It is
 	// asked for messages of a WebSocket, too, long after Echo has taken its
-	// Context back: so it gets a context.Context, with the request's values.
+	// Context back: so it gets a context.Context, with the request's values; for
+	// a request about a stream of another node without.
 	// Optional. Default: the grants decide alone.
 	Authorize AuthorizeFunc
 
@@ -141,9 +142,9 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-func (cfg *Config) toRest(hub *push.Hub) rest.Config {
+func (cfg *Config) toRest(hub *push.Hub, prefix string) rest.Config {
 	return rest.Config{
-		Hub: hub, Auth: cfg.Auth, Authorize: cfg.Authorize, Cookies: cfg.Cookies, BearerSubprotocol: cfg.BearerSubprotocol,
+		Hub: hub, Prefix: prefix, Auth: cfg.Auth, Authorize: cfg.Authorize, Cookies: cfg.Cookies, BearerSubprotocol: cfg.BearerSubprotocol,
 		MaxTokenLife: cfg.MaxTokenLife, PublicURL: cfg.PublicURL, Origins: cfg.Origins,
 		MaxMessage: cfg.MaxMessage, MaxTopics: cfg.MaxTopics, MaxConnections: cfg.MaxConnections,
 		Limits: cfg.Limits, TrustedProxies: cfg.TrustedProxies, ProxyHeader: cfg.ProxyHeader, Presence: cfg.Presence,

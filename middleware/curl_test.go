@@ -121,7 +121,7 @@ func TestCurlStream(t *testing.T) {
 	if block = block[1:]; len(block) == 0 {
 		block = a.lines(r)
 	}
-	matches(t, block, "id: "+cursor, "event: push.open", `data: \{"connection":"[A-Za-z0-9_-]{22}","topics":\["wall"\],"heartbeat":25000\}`)
+	matches(t, block, "id: "+cursor, "event: push.open", `data: \{"connection":"[A-Za-z0-9_-]{30}","topics":\["wall"\],"heartbeat":25000\}`)
 	for _, text := range []string{"hi", "again"} {
 		a.expect(http.StatusCreated, a.do("POST", "/push/topics/wall", `{"text":"`+text+`"}`, "Content-Type: application/json", "Push-Event: post"))
 		matches(t, a.lines(r), "id: "+cursor, "event: post", `data: \{"text":"`+text+`"\}`)

@@ -40,18 +40,19 @@ func (cfg Config) Mount(g *echo.Group, hub *push.Hub) (*Mounted, error) {
 	if cfg.Skipper == nil {
 		cfg.Skipper = echomw.DefaultSkipper
 	}
-	h, err := rest.New(cfg.toRest(hub))
+	m := &Mounted{cfg: cfg}
+	routes := g.Any("/*", m.serve) // first: they know the prefix
+	m.prefix = strings.TrimSuffix(routes[0].Path, "/*")
+	var err error
+	m.handler, err = rest.New(cfg.toRest(hub, m.prefix))
 	if err != nil {
 		return nil, err
 	}
-	m := &Mounted{handler: h, cfg: cfg}
-	routes := g.Any("/*", m.serve)
-	m.prefix = strings.TrimSuffix(routes[0].Path, "/*")
 	return m, nil
 }
 
 func (m *Mounted) serve(c echo.Context) error {
-	if m.cfg.Skipper(c) {
+	if m.handler == nil || m.cfg.Skipper(c) { // nil: New said what is wrong
 		return echo.ErrNotFound
 	}
 	prefix := m.prefix

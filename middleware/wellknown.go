@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/dualpush-go/dualpush/middleware/rest"
+	"github.com/dualpush-go/dualpush/push"
 )
 
 // WellKnown adds, at the root of the app, the document that tells OAuth clients
@@ -30,6 +31,14 @@ func (m *Mounted) WellKnown(e *echo.Echo) *Mounted {
 // refused from then on. An error that is a *Problem with status 400 says that r
 // is empty; after any other try again.
 func (m *Mounted) Revoke(ctx context.Context, r Revocation) error { return m.handler.Revoke(ctx, r) }
+
+// Disconnect ends the streams and waiting polls of whoever has all the members of
+// whose that are set, within a second, on every node that shares the hub's log
+// and can reach it. It voids nothing: who is to stay out needs Revoke. A nil why
+// is push.CloseForbidden: clients stay away. Errors are as of Revoke.
+func (m *Mounted) Disconnect(ctx context.Context, whose Revocation, why *push.CloseError) error {
+	return m.handler.Disconnect(ctx, whose, why)
+}
 
 // Redact takes tickets and tokens out of URLs before anybody logs them. A mount
 // does that by itself, and loggers around it see it; but those that look at a

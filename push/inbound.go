@@ -11,7 +11,7 @@ import (
 type Inbound struct {
 	Event   *Event // handlers may change all but Topic
 	Subject string // who publishes; "" is an anonymous client
-	ConnID  string // the connection it came on, if any
+	ConnID  string // the connection it came on, if any, and if this node has it
 }
 
 // InboundFunc validates, changes or refuses what a client publishes. Its error

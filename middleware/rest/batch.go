@@ -55,8 +55,7 @@ func (q *request) batch() error {
 			subs[i].key = key + "\x00" + strconv.Itoa(i)
 		}
 	}
-	cid := q.ownConnection()
-	q.submit(q.r.Context(), q.who, cid, q.idemScope(cid), subs...)
+	q.submit(q.r.Context(), q.who, q.ownConnection(), q.idemScope(), subs...)
 	res := BatchResult{make([]any, len(subs))}
 	for i, s := range subs {
 		id, err := s.result()

@@ -25,7 +25,8 @@ type Config struct {
 	// something is opened, added, published or read, and when the credentials
 	// of a stream change; an error makes a 503. It must be safe for concurrent
 	// use. ctx has the values of the request; for messages of a WebSocket, of
-	// the request that opened it. Optional. Default: the grants decide alone.
+	// the request that opened it; for a request about a stream of another node,
+	// none. Optional. Default: the grants decide alone.
 	Authorize AuthorizeFunc
 
 	// Cookies lets Auth see a request's cookies, where it has no other
@@ -47,7 +48,9 @@ type Config struct {
 	// Optional. Default 24 h.
 	MaxTokenLife time.Duration
 
-	// Prefix is the path under which the handler is mounted, e.g. "/push".
+	// Prefix is the path under which the handler is mounted, e.g. "/push". Over
+	// several nodes mounts with the same Prefix and PublicURL are one: any of
+	// them takes requests about a connection of another.
 	// Optional. Default "": the root.
 	Prefix string
 
@@ -162,6 +165,7 @@ func New(cfg Config) (*Handler, error) {
 			"e.g. https://api.example.com, so that a forged Host changes nothing")
 	}
 	_, h.anybody = cfg.Auth.(openAuth)
+	h.node = newNode(h)
 	if h.presence, err = newPresence(&cfg); err != nil {
 		return nil, err
 	}

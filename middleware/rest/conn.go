@@ -97,7 +97,7 @@ func (c *conn) mayAct() bool {
 // open subscribes and registers the connection, which the caller must close.
 func (q *request) open(ctx context.Context, s stream, transport string) (*conn, error) {
 	h := q.Handler
-	id := push.NewConnectionID()
+	id := h.node.newConnectionID()
 	c := &conn{
 		h: h, fixed: s.fixed, transport: transport, addr: q.r.RemoteAddr, origin: strings.Clone(q.r.Header.Get("Origin")), ip: q.ip, caller: q.caller(), who: q.who,
 	}

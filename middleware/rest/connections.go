@@ -56,7 +56,12 @@ func (q *request) postMessage(c *conn) error {
 	if err != nil {
 		return problemf(http.StatusBadRequest, "%s", err)
 	}
-	res, err := c.do(q.r.Context(), q.who, a)
+	var res any
+	if q.token != nil && a.Kind == ws.Credentials {
+		res, err = c.replace(q.r.Context(), q.token)
+	} else {
+		res, err = c.do(q.r.Context(), q.who, a)
+	}
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/dualpush-go/dualpush/push"
@@ -70,60 +71,60 @@ func (c *conn) isTimeUp() bool {
 
 // putCredentials answers PUT /connections/{cid}/credentials: the stream goes on
 // with the credentials of this request.
-func (q *request) putCredentials() error {
-	c := q.conns.get(q.arg)
-	if c == nil {
-		return noConnection()
-	}
+func (q *request) putCredentials(c *conn) error {
 	if p := q.countAction(c); p != nil {
 		return p
 	}
-	if err := c.replace(q.r.Context(), q.who); err != nil {
+	res, err := c.replace(q.r.Context(), q.who)
+	if err != nil {
 		return err
 	}
-	return q.writeSubscriptions(SubscribeResult{Topics: c.sub.Topics(), Position: c.sub.Position()})
+	return q.writeSubscriptions(*res)
 }
 
 // takeToken is putCredentials by a message of a WebSocket.
 func (c *conn) takeToken(ctx context.Context, token string) (any, error) {
-	if c.h.resource == nil {
-		return nil, problemf(http.StatusNotImplemented, "this mount takes no tokens; use PUT …/connections/{cid}/credentials")
-	}
-	if p := c.h.limits.shutOut(addressKey(c.ip)); p != nil {
-		return nil, p
-	}
-	r := &http.Request{Method: http.MethodGet, RemoteAddr: c.addr, Header: http.Header{"Authorization": {"Bearer " + token}}}
-	who, err := c.h.cfg.Auth.Authenticate(r.WithContext(ctx))
-	if err == nil {
-		err = c.h.holds(who)
-	}
-	if err == nil {
-		err = c.replace(ctx, who)
-	}
+	who, err := c.h.verify(ctx, token, c.addr, c.ip)
 	if err != nil {
-		if AsProblem(err).Status == http.StatusUnauthorized {
-			c.h.limits.failed(addressKey(c.ip))
-		}
 		return nil, err
 	}
-	return SubscribeResult{Topics: c.sub.Topics(), Position: c.sub.Position()}, nil
+	return c.replace(ctx, who)
+}
+
+// verify returns whom the token in a message stands for.
+func (h *Handler) verify(ctx context.Context, token, remote string, ip netip.Addr) (*Principal, error) {
+	if h.resource == nil {
+		return nil, problemf(http.StatusNotImplemented, "this mount takes no tokens; use PUT …/connections/{cid}/credentials")
+	}
+	if p := h.limits.shutOut(addressKey(ip)); p != nil {
+		return nil, p
+	}
+	r := &http.Request{Method: http.MethodGet, RemoteAddr: remote, Header: http.Header{"Authorization": {"Bearer " + token}}}
+	who, err := h.cfg.Auth.Authenticate(r.WithContext(ctx))
+	if err == nil {
+		err = h.holds(who)
+	}
+	if err != nil && AsProblem(err).Status == http.StatusUnauthorized {
+		h.limits.failed(addressKey(ip))
+	}
+	return who, err
 }
 
 // replace lets the connection go on with other credentials of the same
 // subject. Topics that they do not cover are removed, and announced.
-func (c *conn) replace(ctx context.Context, who *Principal) error {
+func (c *conn) replace(ctx context.Context, who *Principal) (*SubscribeResult, error) {
 	if !c.principal().sameAs(who) {
-		return problemf(http.StatusForbidden, "these credentials are another subject's: open a stream of its own")
+		return nil, problemf(http.StatusForbidden, "these credentials are another subject's: open a stream of its own")
 	}
 	c.updating.Lock()
 	defer c.updating.Unlock()
 	denied, p := c.h.denied(ctx, who, push.ActionSub, c.sub.Topics())
 	if p != nil {
-		return p
+		return nil, p
 	}
 	if denied != nil {
 		if _, err := c.sub.Update(nil, denied, "not granted any more"); err != nil {
-			return err
+			return nil, err
 		}
 		c.h.presence.attend(c)
 	}
@@ -133,7 +134,7 @@ func (c *conn) replace(ctx context.Context, who *Principal) error {
 	c.expireAt(who.Expires)
 	if err := c.h.revoked.check(c.h, who); err != nil { // revoked before it was the connection's
 		c.revoke()
-		return err
+		return nil, err
 	}
-	return nil
+	return &SubscribeResult{Topics: c.sub.Topics(), Position: c.sub.Position()}, nil
 }

@@ -20,6 +20,7 @@ type Handler struct {
 	proxies proxies
 	limits  *limiter
 	conns   connections
+	node    *node // nil if there are no requests about connections
 	idem    idemKeys
 	revoked revocations
 
@@ -88,8 +89,10 @@ type request struct {
 	topic  string     // of the path, canonical
 	arg    string     // another variable of the path, escaped
 
-	hidden  bool   // the credential is where a page puts it that cannot see the status of an upgrade
-	unspent string // fingerprint of the ticket that the request came with, if it is new
+	op      *operation
+	token   *Principal // whom the token in the body stands for, if another node has verified it
+	hidden  bool       // the credential is where a page puts it that cannot see the status of an upgrade
+	unspent string     // fingerprint of the ticket that the request came with, if it is new
 }
 
 const vary = "Accept, Prefer, Sec-Fetch-Dest, Authorization, Cookie, Origin"
@@ -115,16 +118,16 @@ func (q *request) serve() error {
 	if q.r.Method == http.MethodOptions {
 		return q.options(res)
 	}
-	op := res.operation(q.r.Method)
-	if op == nil {
+	q.op = res.operation(q.r.Method)
+	if q.op == nil {
 		return problemf(http.StatusMethodNotAllowed, "%s is not possible here", q.r.Method).with("Allow", res.allow())
 	}
-	if !op.open {
+	if !q.op.open {
 		if err := q.authenticate(res); q.who == nil {
 			return err
 		}
 	}
-	return op.serve(q)
+	return q.op.serve(q)
 }
 
 // caller returns whom the limits of this request are about.

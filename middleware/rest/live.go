@@ -50,6 +50,7 @@ func NewLive(cfg LiveConfig) (*Live, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.node = nil
 	return &Live{h, cfg.Publish}, nil
 }
 

@@ -20,7 +20,9 @@ type Principal struct {
 	TokenID  string    // its own name (jti), for revocations
 	KeyID    string    // the key that signed it (kid), for logs
 
-	Claims map[string]any // what else it says, for Config.Authorize; may be nil
+	// Claims are what else it says, for Config.Authorize; may be nil. They come
+	// back as JSON has them from tickets and from other nodes.
+	Claims map[string]any
 }
 
 // Allows reports whether a grant of the principal allows action on a topic, or

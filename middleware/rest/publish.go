@@ -31,8 +31,8 @@ func (q *request) publish() error {
 	if p != nil {
 		return p
 	}
-	s, cid := submission{event: *e, key: key}, q.ownConnection()
-	q.submit(q.r.Context(), q.who, cid, q.idemScope(cid), &s)
+	s := submission{event: *e, key: key}
+	q.submit(q.r.Context(), q.who, q.ownConnection(), q.idemScope(), &s)
 	id, err := s.result()
 	if err != nil {
 		return err
@@ -121,10 +121,13 @@ func (q *request) idempotencyKey() (string, *Problem) {
 	return key, nil
 }
 
-// ownConnection returns the connection that the request names, if it is its
-// client's own to name.
+// connectionHeader names the connection that a request belongs to.
+const connectionHeader = "Push-Connection"
+
+// ownConnection returns the connection that the request names, if it is on this
+// node and its client's own to name.
 func (q *request) ownConnection() string {
-	cid := q.r.Header.Get("Push-Connection")
+	cid := q.r.Header.Get(connectionHeader)
 	if cid == "" || q.conns.find(cid, q.who) == nil {
 		return ""
 	}
@@ -132,12 +135,14 @@ func (q *request) ownConnection() string {
 }
 
 // idemScope says whose idempotency keys these are. An anonymous visitor's are
-// those of its connection or, without one, of its address.
-func (q *request) idemScope(cid string) string {
+// those of its connection or, without one, of its address. Of a connection that
+// is on another node the name is enough: nobody else knows it.
+func (q *request) idemScope() string {
+	cid := q.r.Header.Get(connectionHeader)
 	switch {
 	case q.who.Subject != "":
 		return "subject " + q.who.key()
-	case cid != "":
+	case q.ownConnection() != "", q.node.isOthers(cid):
 		return "connection " + cid
 	}
 	return "address " + q.ip.String()

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -60,6 +59,12 @@ const (
 	revokedTopic  = "$push/revoked"
 )
 
+// names reports whether p has all the members that are set.
+func (r Revocation) names(p *Principal) bool {
+	return (r.Subject == "" || r.Subject == p.Subject) && (r.Session == "" || r.Session == p.Session) &&
+		(r.TokenID == "" || r.TokenID == p.TokenID)
+}
+
 // revoked is a revocation as it is stored and announced.
 type revoked struct {
 	Revocation
@@ -67,8 +72,7 @@ type revoked struct {
 }
 
 func (v *revoked) covers(p *Principal) bool {
-	switch {
-	case v.Subject != "" && v.Subject != p.Subject, v.Session != "" && v.Session != p.Session, v.TokenID != "" && v.TokenID != p.TokenID:
+	if !v.names(p) {
 		return false
 	}
 	return v.Session != "" || v.TokenID != "" || !p.IssuedAt.After(v.At.Add(clockSkew))
@@ -156,7 +160,7 @@ func (rs *revocations) follow(h *Handler) error {
 	if following { // somebody was faster
 		return nil
 	}
-	sub, err := h.hub.Subscribe(context.Background(), []string{revokedTopic}, push.FromHead(), push.Internal())
+	sub, err := h.subscribeTo(revokedTopic)
 	if err != nil {
 		return err
 	}
@@ -165,11 +169,8 @@ func (rs *revocations) follow(h *Handler) error {
 		return err
 	}
 	rs.setFollowing(true)
-	f := &follower{h, sub}
-	sub.NewStream(f, f, func(error) {
-		sub.Close()
-		rs.setFollowing(false)
-	}).Start()
+	l := &listener{hear: h.apply, lost: func() { go rs.reload(h, sub) }}
+	l.start(sub, func() { rs.setFollowing(false) })
 	return nil
 }
 
@@ -250,59 +251,14 @@ func (rs *revocations) prune(before time.Time) {
 	rs.pruneAt = 2*rs.count + 1000
 }
 
-// follower is a stream that the hub writes to us: so no goroutine waits for
-// revocations.
-type follower struct {
-	h   *Handler
-	sub *push.Subscription
-}
-
-var (
-	_ push.Conn   = (*follower)(nil)
-	_ push.Frames = (*follower)(nil)
-
-	revokedLines = push.NewEncoding("revoked", func(dst []byte, e *push.Event) []byte { return append(append(dst, e.Data...), '\n') })
-	lostLine     = []byte("lost")
-)
-
-// Encoding implements push.Frames: a line of JSON each.
-func (f *follower) Encoding() *push.Encoding { return revokedLines }
-
-// AppendOpen implements push.Frames.
-func (f *follower) AppendOpen(dst []byte, _ *push.Subscription) ([]byte, error) { return dst, nil }
-
-// AppendBatch implements push.Frames.
-func (f *follower) AppendBatch(dst []byte, _ *push.Subscription, b *push.Batch) ([]byte, error) {
-	if b.Gap != nil {
-		dst = append(append(dst, lostLine...), '\n')
-	}
-	return dst, nil
-}
-
-// TryWrite implements push.Conn. It takes everything.
-func (f *follower) TryWrite(b []byte) (int, error) {
-	for line := range bytes.Lines(b) {
-		if line = bytes.TrimSuffix(line, []byte("\n")); bytes.Equal(line, lostLine) {
-			go f.reload()
-			continue
-		}
-		f.h.apply(line)
-	}
-	return len(b), nil
-}
-
-// Write implements push.Conn.
-func (f *follower) Write(b []byte) (int, error) { return f.TryWrite(b) }
-
 // reload reads the store again, since the log has lost something. If that
 // fails nobody is let in until it works.
-func (f *follower) reload() {
-	rs := &f.h.revoked
+func (rs *revocations) reload(h *Handler, sub *push.Subscription) {
 	rs.starting.Lock()
 	defer rs.starting.Unlock()
-	if err := rs.load(f.h); err != nil {
-		f.h.cfg.Logger.Error("push: revocations cannot be read", "err", err)
-		f.sub.Disconnect(&push.CloseError{Code: push.CloseOverload, Reason: "revocations cannot be read"})
+	if err := rs.load(h); err != nil {
+		h.cfg.Logger.Error("push: revocations cannot be read", "err", err)
+		sub.Disconnect(&push.CloseError{Code: push.CloseOverload, Reason: "revocations cannot be read"})
 	}
 }
 

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// sendMessage is the operation whose body can hold a token.
+const sendMessage = "sendMessage"
+
 // connectionResources are the REST twins of what a WebSocket client sends.
 func connectionResources() []resource {
 	subscriptions := []answer{{
@@ -27,29 +30,39 @@ func connectionResources() []resource {
 			},
 		}},
 		{path: "/connections/{cid}/messages", ops: []operation{{
-			method: http.MethodPost, serve: twin((*request).postMessage), id: "sendMessage", does: "Do what the same JSON does as a WebSocket message.",
+			method: http.MethodPost, serve: twin((*request).postMessage), id: sendMessage, does: "Do what the same JSON does as a WebSocket message.",
 			takes: []string{typeJSON + " Action"},
 			gives: []answer{{status: 200, says: "The result.", bodies: []string{typeJSON + " Result"}}},
 			fails: []int{400, 404, 408, 409, 413, 422, 501},
 		}}},
 		{path: "/connections/{cid}/credentials", ops: []operation{{
-			method: http.MethodPut, serve: (*request).putCredentials, id: "replaceCredentials",
+			method: http.MethodPut, serve: anybodys((*request).putCredentials), id: "replaceCredentials",
 			does: "Have a live stream go on with the credentials of this request.", gives: subscriptions, fails: []int{404},
 		}}},
 	}
 }
 
-// twin serves an operation on the connection that the path names.
+// twin serves an operation on the connection that the path names, which must be
+// of who asks, on whatever node it is.
 func twin(f func(*request, *conn) error) func(*request) error {
-	return func(q *request) error {
-		c := q.conns.find(q.arg, q.who)
-		if c == nil {
+	return anybodys(func(q *request, c *conn) error {
+		if !c.principal().sameAs(q.who) {
 			return noConnection()
 		}
 		if p := q.countAction(c); p != nil {
 			return p
 		}
 		return f(q, c)
+	})
+}
+
+// anybodys is twin for an operation that finds out itself whether it may be.
+func anybodys(f func(*request, *conn) error) func(*request) error {
+	return func(q *request) error {
+		if c := q.conns.get(q.arg); c != nil {
+			return f(q, c)
+		}
+		return q.relay()
 	}
 }
 

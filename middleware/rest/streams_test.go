@@ -54,7 +54,7 @@ func TestStreamBeginsWithRetryAndOpenAtOnce(t *testing.T) {
 	if err := json.Unmarshal([]byte(strings.TrimPrefix(got[3], "data: ")), &data); err != nil {
 		t.Fatal(err)
 	}
-	if len(data.Connection) != 22 || !slices.Equal(data.Topics, []string{"wall"}) || data.Heartbeat != 25000 {
+	if len(data.Connection) != 30 || !slices.Equal(data.Topics, []string{"wall"}) || data.Heartbeat != 25000 {
 		t.Errorf("push.open says %+v", data)
 	}
 }
