@@ -94,7 +94,8 @@ func (c *conn) mayAct() bool {
 	return c.limit.Allow()
 }
 
-// open subscribes and registers the connection, which the caller must close.
+// open subscribes and registers the connection, which the caller must drop, or
+// close once it was told of.
 func (q *request) open(ctx context.Context, s stream, transport string) (*conn, error) {
 	h := q.Handler
 	id := h.node.newConnectionID()
@@ -115,13 +116,8 @@ func (q *request) open(ctx context.Context, s stream, transport string) (*conn, 
 		c.single = sub.Topics()[0] // the log's own string: that of the request keeps all of its first line
 	}
 	h.conns.set(id, c)
-	err = h.revoked.check(h, q.who) // what came before the connection could be found
-	if err == nil {
-		err = q.spend()
-	}
-	if err != nil {
-		h.conns.remove(id, c.caller)
-		sub.Close()
+	if err := h.revoked.check(h, q.who); err != nil { // what came before the connection could be found
+		c.drop()
 		return nil, err
 	}
 	c.expireAt(q.who.Expires)
@@ -144,16 +140,21 @@ func (c *conn) describe() Connection {
 
 func (c *conn) close() {
 	described := c.describe()
+	c.drop()
+	c.h.presence.depart(c)
+	if c.h.cfg.OnClose != nil {
+		c.h.cfg.OnClose(described)
+	}
+}
+
+// drop closes a connection of which nothing was told yet.
+func (c *conn) drop() {
 	c.h.conns.remove(c.sub.ID(), c.caller)
 	c.sub.Close()
-	c.h.presence.depart(c)
 	c.mu.Lock()
 	c.closed = true
 	c.stopExpiry()
 	c.mu.Unlock()
-	if c.h.cfg.OnClose != nil {
-		c.h.cfg.OnClose(described)
-	}
 }
 
 // reserve takes a place for a connection, if there is one.

@@ -127,11 +127,10 @@ func (q *request) page(topics []string, query url.Values) error {
 		query.Set("after", page.Last.String())
 		q.w.Header().Set("Link", "<"+q.r.URL.EscapedPath()+"?"+query.Encode()+`>; rel="next"`)
 	}
-	if err := q.spend(); err != nil { // if nothing has been waited for
-		return err
-	}
-	_ = poll.Write(q.w, q.r, page) // the client is gone
-	return nil
+	return q.give(func() error {
+		_ = poll.Write(q.w, q.r, page) // the client is gone
+		return nil
+	})
 }
 
 func (q *request) waitedPage(ask poll.Query) (*poll.Page, error) {
@@ -199,19 +198,23 @@ func (q *request) getEvent(topic, cursor string) error {
 	if len(page.Events) == 0 || page.Events[0].ID != id {
 		return q.goneOrNever(topic, id)
 	}
-	if err := q.spend(); err != nil {
-		return err
-	}
+	return q.give(func() error {
+		q.writeEvent(&page.Events[0])
+		return nil
+	})
+}
+
+func (q *request) writeEvent(e *push.Event) {
+	etag := `"` + e.ID.String() + `"`
 	q.w.Header().Set("Content-Type", "application/json")
 	q.w.Header().Set("Cache-Control", poll.Immutable)
-	q.w.Header().Set("Etag", `"`+id.String()+`"`)
-	if poll.Matches(q.r, `"`+id.String()+`"`) {
+	q.w.Header().Set("Etag", etag)
+	if poll.Matches(q.r, etag) {
 		q.w.WriteHeader(http.StatusNotModified)
-		return nil
+		return
 	}
 	q.w.WriteHeader(http.StatusOK)
-	_, _ = q.w.Write(append(wire.AppendEvent(nil, &page.Events[0]), '\n'))
-	return nil
+	_, _ = q.w.Write(append(wire.AppendEvent(nil, e), '\n'))
 }
 
 // goneOrNever tells an event that history has lost from one that never was.

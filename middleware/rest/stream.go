@@ -37,10 +37,33 @@ func (q *request) stream(s stream) error {
 	if p != nil {
 		return p
 	}
+	if s.way == wayWebSocket {
+		if err := ws.Check(w, q.r); err != nil {
+			return notStarted(err)
+		}
+	}
 	c, err := q.open(ctx, s, transports[s.way])
 	if err != nil {
 		return q.refuse(w, s, err)
 	}
+	begun := false
+	defer func() {
+		if !begun {
+			c.drop()
+		}
+	}()
+	err = q.give(func() error {
+		begun = true
+		return q.start(w, s, c)
+	})
+	if err != nil {
+		return q.refuse(w, s, err)
+	}
+	return nil
+}
+
+// start begins to write the stream, and closes the connection at its end.
+func (q *request) start(w http.ResponseWriter, s stream, c *conn) (err error) {
 	ended := func(error) { c.close() }
 	started := false
 	defer func() {
@@ -49,7 +72,7 @@ func (q *request) stream(s stream) error {
 		}
 	}()
 	c.opened()
-	defer rotate(ctx, c.sub)()
+	defer rotate(q.r.Context(), c.sub)()
 	if s.way == wayWebSocket {
 		perSecond, burst := q.limits.connection()
 		err = ws.Start(w, q.r, c.sub, &ws.Options{

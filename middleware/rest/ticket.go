@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dualpush-go/dualpush/poll"
 	"github.com/dualpush-go/dualpush/push"
 )
 
@@ -103,7 +104,7 @@ func (q *request) postTicket() error {
 		}
 	}
 	ticket := newSecret()
-	if err := q.put(ticketPrefix+fingerprint(ticket), &t, ticketLife); err != nil {
+	if err := q.put(ticketPrefix+fingerprint(ticket), &t, ticketLife+poll.MaxWait+writeGrace); err != nil { // a poll takes it at its end
 		return err
 	}
 	return writeJSON(q.w, http.StatusCreated, q.ticketResult(ticket, ask.Topics))
@@ -286,10 +287,11 @@ func (q *request) redeem(ticket string) (*Principal, error) {
 	} else if t, err = q.resumed(name); err != nil {
 		return nil, err
 	}
+	who := Principal(t.Who)
+	q.claimed = &who
 	if t.Origin != "" && t.Origin != q.ownOrigin() {
 		return nil, problemf(http.StatusForbidden, "the ticket was fetched by a page of another origin")
 	}
-	who := Principal(t.Who)
 	return &who, q.holds(&who)
 }
 
@@ -304,15 +306,25 @@ func (q *request) resumed(name string) (*pass, error) {
 		return nil, noTicket()
 	}
 	who := Principal(t.Who)
+	q.claimed = &who
 	if until, err := q.cookieUntil(&who); err != nil || until.IsZero() {
 		return nil, cmp.Or(err, noTicket())
 	}
 	return t, nil
 }
 
-// spend spends the ticket that the request came with, now that it will get
-// what it asks for. Of many requests with one ticket one can; the others need
-// the resume cookie.
+// give writes an answer that may need a ticket. All of them are given here, when
+// nothing but the network can fail any more: whatever is refused before spends
+// no ticket.
+func (q *request) give(write func() error) error {
+	if err := q.spend(); err != nil {
+		return err
+	}
+	return write()
+}
+
+// spend spends the ticket that the request came with. Of many requests with one
+// ticket one can; the others need the resume cookie.
 func (q *request) spend() error {
 	if q.unspent == "" || q.r.Method == http.MethodHead {
 		return nil

@@ -1,0 +1,57 @@
+package ws_test
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/dualpush-go/dualpush/ws"
+)
+
+// hijacker is a recorder whose connection nobody may take.
+type hijacker struct {
+	*httptest.ResponseRecorder
+	t *testing.T
+}
+
+func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	h.t.Error("Check took the connection")
+	return nil, nil, http.ErrHijacked
+}
+
+func TestCheckSaysWhatServeWouldAndWritesNothing(t *testing.T) {
+	for _, x := range []struct {
+		old, new string
+		status   int
+	}{
+		{"", "", 0},
+		{"Connection: Upgrade", "Connection: close", 426},
+		{"Upgrade: websocket", "Upgrade: h2c", 426},
+		{"Version: 13", "Version: 8", 400},
+		{"dGhlIHNhbXBsZSBub25jZQ==", "short", 400},
+		{"GET ", "POST ", 405},
+	} {
+		text := strings.Replace(strings.ReplaceAll(handshake, "%s", ""), x.old, x.new, 1)
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := hijacker{httptest.NewRecorder(), t}
+		w.Code = 0
+		err = ws.Check(w, r)
+		refusal, _ := err.(*ws.HandshakeError)
+		if refusal == nil != (x.status == 0) || refusal != nil && (refusal.Status != x.status || refusal.Reason == "") {
+			t.Errorf("%s: %v, want %d", x.new, err, x.status)
+		}
+		if got := w.Header().Get("Upgrade"); (got != "") != (x.status == 426) || w.Body.Len() != 0 || w.Code != 0 {
+			t.Errorf("%s: Upgrade: %q, status %d, %d bytes", x.new, got, w.Code, w.Body.Len())
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+	if refusal, ok := ws.Check(hidden{hijacker{httptest.NewRecorder(), t}}, r).(*ws.HandshakeError); !ok || refusal.Status != http.StatusNotImplemented {
+		t.Errorf("a hidden Hijacker: %v", refusal)
+	}
+}
