@@ -75,8 +75,8 @@ type Config struct {
 	// Optional. Default false: clients fetch a ticket.
 	BearerSubprotocol bool
 
-	// MaxTokenLife is the longest time that a token may have left to live, and
-	// how long revocations are remembered.
+	// MaxTokenLife is the longest time that a token may live, and how long
+	// revocations are remembered.
 	// Optional. Default 24 h.
 	MaxTokenLife time.Duration
 

@@ -112,10 +112,13 @@ func (f frames) limited(ctx context.Context, a *ws.Action) (any, error) {
 	return f.do(ctx, f.principal(), a)
 }
 
+var errReadOnly = &push.CloseError{Code: push.ClosePolicy, Reason: "this stream is read-only"}
+
 // Do implements ws.Actions.
 func (f frames) Do(ctx context.Context, a *ws.Action) (any, error) {
 	if f.fixed && a.Plain && !f.principal().Allows(push.ActionPub, f.single) {
-		return nil, &push.CloseError{Code: push.ClosePolicy, Reason: "this stream is read-only"}
+		f.logEnded(errReadOnly.Reason)
+		return nil, errReadOnly
 	}
 	if f.principal().expired(time.Now()) { // its timer is about to say so
 		return nil, errExpired
@@ -128,6 +131,7 @@ func (f frames) Do(ctx context.Context, a *ws.Action) (any, error) {
 		return nil, end
 	}
 	p := AsProblem(err)
+	f.h.logRefused(ctx, p, f.asker())
 	f.h.logProblem(ctx, p, string(a.Kind))
 	return nil, &ws.Problem{Title: p.Title, Status: p.Status, Detail: p.Detail}
 }

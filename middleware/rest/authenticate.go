@@ -68,6 +68,7 @@ func (q *request) identify(cred credential) (*Principal, error) {
 	case who == nil:
 		return nil, errors.New("rest: Auth returned neither a principal nor an error")
 	}
+	q.claimed = who
 	return who, q.holds(who)
 }
 
@@ -77,10 +78,20 @@ func (h *Handler) holds(who *Principal) error {
 	switch {
 	case who.expired(now):
 		return InvalidToken("the credentials have expired", nil)
-	case who.Expires.Sub(now) > h.cfg.MaxTokenLife:
+	case h.life(who, now) > h.cfg.MaxTokenLife:
 		return InvalidToken("the token lives longer than this server allows", errTooLong)
 	}
 	return h.revoked.check(h, who)
+}
+
+// life is how long a credential lives. A token does so from when it was issued,
+// or it would be let in near its end, when its revocation is forgotten; a
+// session of an application's own may be prolonged again and again.
+func (h *Handler) life(who *Principal, now time.Time) time.Duration {
+	if at := who.IssuedAt; h.resource != nil && !at.IsZero() && at.Before(now.Add(clockSkew)) {
+		now = at
+	}
+	return who.Expires.Sub(now)
 }
 
 var errTooLong = errors.New("a revocation would be forgotten before the token runs out: have the provider issue shorter tokens, or raise Config.MaxTokenLife")

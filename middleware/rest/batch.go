@@ -64,6 +64,7 @@ func (q *request) batch() error {
 			continue
 		}
 		p := AsProblem(err)
+		q.logRefused(q.r.Context(), p, q.asker())
 		q.logProblem(q.r.Context(), p, fmt.Sprintf("batch, event %d", i))
 		res.Results[i] = p
 	}

@@ -41,8 +41,9 @@ type Config struct {
 	// allowed, too. Optional. Default false.
 	BearerSubprotocol bool
 
-	// MaxTokenLife is the longest time that a token may have left to live, and
-	// how long revocations are remembered, so that no token outlives its own.
+	// MaxTokenLife is the longest time that a token may live, from when it was
+	// issued if it says so and else from now, and how long revocations are
+	// remembered, so that no token outlives its own.
 	// Credentials that never run out are not covered by it: a revocation ends
 	// their streams, but their Auth has to know that they are void.
 	// Optional. Default 24 h.

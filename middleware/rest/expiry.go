@@ -104,10 +104,25 @@ func (h *Handler) verify(ctx context.Context, token, remote string, ip netip.Add
 	if err == nil {
 		err = h.holds(who)
 	}
-	if err != nil && AsProblem(err).Status == http.StatusUnauthorized {
+	if err != nil {
+		return nil, h.tokenRefused(err, who, ip)
+	}
+	return who, nil
+}
+
+// tokenRefused counts a guess, and says for logs which token it was, if it is
+// one.
+func (h *Handler) tokenRefused(err error, who *Principal, ip netip.Addr) error {
+	p := AsProblem(err)
+	if p.Status == http.StatusUnauthorized {
 		h.limits.failed(addressKey(ip))
 	}
-	return who, err
+	if who == nil || p.Err != nil {
+		return err
+	}
+	told := *p
+	told.Err = refusedToken{who}
+	return &told
 }
 
 // replace lets the connection go on with other credentials of the same

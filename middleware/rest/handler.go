@@ -60,7 +60,7 @@ func (q *request) logged(err error) error {
 	left := errors.Is(err, context.Canceled) && q.r.Context().Err() != nil
 	_, planned := errors.AsType[*push.CloseError](err)
 	if !left && !planned {
-		q.logRefused(p)
+		q.logRefused(q.r.Context(), p, q.asker())
 		q.logProblem(q.r.Context(), p, q.r.Method)
 	}
 	return p
@@ -90,6 +90,7 @@ type request struct {
 	arg    string     // another variable of the path, escaped
 
 	op      *operation
+	claimed *Principal // whose credential it is that does not hold, for logs
 	token   *Principal // whom the token in the body stands for, if another node has verified it
 	hidden  bool       // the credential is where a page puts it that cannot see the status of an upgrade
 	unspent string     // fingerprint of the ticket that the request came with, if it is new

@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"cmp"
+	"context"
 	"log/slog"
 	"net/http"
 )
@@ -34,26 +36,40 @@ func TokenAttrs(iss, kid, sub, jti string) (attrs []slog.Attr) {
 	return attrs
 }
 
+// asker is whom a refusal is about, as far as it is known.
+type asker struct {
+	who                        *Principal
+	connection, remote, origin string
+}
+
+func (q *request) asker() asker {
+	return asker{cmp.Or(q.who, q.claimed), q.arg, q.r.RemoteAddr, q.r.Header.Get("Origin")}
+}
+
+func (c *conn) asker() asker { return asker{c.principal(), c.sub.ID(), c.addr, c.origin} }
+
+// refusedToken is a cause that says in logs which token was refused.
+type refusedToken struct{ *Principal }
+
+func (refusedToken) Error() string { return "rest: the token does not hold" }
+
 // logRefused says why somebody was not let in. Who reads the log cannot act
 // with what it says.
-func (q *request) logRefused(p *Problem) {
+func (h *Handler) logRefused(ctx context.Context, p *Problem, by asker) {
 	if p.Status != http.StatusUnauthorized && p.Status != http.StatusForbidden {
 		return
 	}
-	attrs := []slog.Attr{
-		slog.Int("status", p.Status), slog.String("reason", p.Detail),
-		slog.String("remote", q.r.RemoteAddr), slog.String("origin", q.r.Header.Get("Origin")),
-	}
+	attrs := []slog.Attr{slog.Int("status", p.Status), slog.String("reason", p.Detail), slog.String("remote", by.remote), slog.String("origin", by.origin)}
 	if p.Err != nil { // it may be a slog.LogValuer
 		attrs = append(attrs, slog.Any("cause", p.Err))
 	}
-	if q.who != nil {
-		attrs = append(attrs, slog.Any("who", q.who))
+	if by.who != nil {
+		attrs = append(attrs, slog.Any("who", by.who))
 	}
-	if q.arg != "" {
-		attrs = append(attrs, slog.String("connection", logID(q.arg)))
+	if by.connection != "" {
+		attrs = append(attrs, slog.String("connection", logID(by.connection)))
 	}
-	q.cfg.Logger.LogAttrs(q.r.Context(), slog.LevelInfo, "push: refused", attrs...)
+	h.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "push: refused", attrs...)
 }
 
 // logEnded says that the server ended a stream because of its credentials.

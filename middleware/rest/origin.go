@@ -85,9 +85,10 @@ const (
 
 // check refuses what a foreign page sends, before its credentials are looked
 // at: every request with an Origin that is not allowed. An explicit credential
-// is proof enough, since devices send odd origins: see request.explicit. Where cookies count, a
-// request without an Origin has to come from the mount's own pages: so it does
-// if a browser says so of a GET (EventSource sends no Origin there).
+// is proof enough, since devices send odd origins: see request.explicit. Where
+// cookies count, a request without an Origin has to come from the mount's own
+// pages: so it does if a browser says so of a GET (EventSource sends no Origin
+// there).
 func (p *originPolicy) check(r *http.Request, by ambient) *Problem {
 	if by == explicit {
 		return nil

@@ -40,7 +40,7 @@ func (h *Handler) Revoke(ctx context.Context, r Revocation) error {
 	// First the store, then the log: who starts to follow the log in between
 	// finds it in the store.
 	key := revokedPrefix + fingerprint(r.Subject+"\x00"+r.Session+"\x00"+r.TokenID)
-	if err := h.hub.Store().Set(ctx, key, data, h.cfg.MaxTokenLife+time.Minute); err != nil {
+	if err := h.hub.Store().Set(ctx, key, data, h.cfg.MaxTokenLife+2*clockSkew); err != nil {
 		return hubError(err)
 	}
 	_, err = h.hub.Announce(ctx, push.Event{Topic: revokedTopic, Name: revokedTopic[1:], ContentType: typeJSON, Data: data})
@@ -234,7 +234,7 @@ func (rs *revocations) add(v revoked, life time.Duration) {
 	rs.known[key] = append(rs.known[key], v)
 	rs.count++
 	if rs.count > rs.pruneAt {
-		rs.prune(time.Now().Add(-life))
+		rs.prune(time.Now().Add(-life - clockSkew)) // so much later may a token be issued that is covered
 	}
 }
 

@@ -33,17 +33,18 @@ func TestAllocAuthorisingACachedToken(t *testing.T) {
 }
 
 // The best of many runs is what it costs; the others are what else this machine
-// does.
-func TestAuthorisingACachedTokenTakesAtMost2Microseconds(t *testing.T) {
+// does. Its name has it run without the race detector, too: see the Makefile.
+func TestAllocAuthorisingACachedTokenTakesAtMost2Microseconds(t *testing.T) {
+	const limit = 2 * time.Microsecond * raceFactor
 	check, best := authorise(t), time.Hour
-	for range 50 {
+	for end := time.Now().Add(3 * time.Second); best > limit && time.Now().Before(end); {
 		began := time.Now()
 		for range 200 {
 			check()
 		}
 		best = min(best, time.Since(began)/200)
 	}
-	if limit := 2 * time.Microsecond * raceFactor; best > limit {
+	if best > limit {
 		t.Errorf("%v, want at most %v", best, limit)
 	}
 }

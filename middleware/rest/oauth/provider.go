@@ -33,7 +33,8 @@ type provider struct {
 	mu        sync.Mutex
 	endpoints *endpoints // nil until the discovery document was read
 	set       *keySet    // nil until it was fetched
-	unknown   time.Time  // when an unknown key had the keys fetched
+	wanted    bool       // an unknown key has the keys fetched
+	unknown   time.Time  // when the last one did
 	failed    time.Time
 	failure   error
 }
@@ -71,17 +72,12 @@ func (p *provider) newerKeys(ctx context.Context, old *keySet) (*keySet, error) 
 	p.mu.Lock()
 	set := p.set
 	may := set == old && time.Since(p.unknown) > unknownKeys
+	p.wanted = p.wanted || may
 	p.mu.Unlock()
 	if !may {
 		return set, nil
 	}
-	newer, err := p.fetch(ctx)
-	if err == nil { // a failure has a pause of its own
-		p.mu.Lock()
-		p.unknown = time.Now()
-		p.mu.Unlock()
-	}
-	return newer, err
+	return p.fetch(ctx)
 }
 
 // fetch waits for keys.
@@ -130,6 +126,9 @@ func (p *provider) done(set *keySet, err error) {
 		return
 	}
 	p.set, p.failed = set, time.Time{}
+	if p.wanted { // whoever asked may have hung up meanwhile; a failure has a pause of its own
+		p.wanted, p.unknown = false, time.Now()
+	}
 }
 
 func (p *provider) fetchKeys(ctx context.Context) (*keySet, error) {

@@ -1,7 +1,9 @@
 package oauth_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -41,5 +43,35 @@ func TestKeysThatAreRotatedWhileTheProviderIsDown(t *testing.T) {
 		}
 		p.SetDown(false)
 		ask(token, http.StatusOK)
+	})
+}
+
+// Who hangs up before the keys are there has had them fetched all the same.
+func TestUnknownKeysOfCallersThatHangUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := idp.InMemory(t)
+		v := over(t, p)
+		ctx, hangUp := context.WithCancel(t.Context())
+		ask := func(token string) error {
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody)
+			r.Header.Set("Authorization", "Bearer "+token)
+			_, err := v.Authenticate(r)
+			return err
+		}
+		if err := ask(p.Token("rs", nil, nil)); err != nil {
+			t.Fatal(err)
+		}
+		before := p.Fetches.Load()
+		hangUp()
+		for n := range 20 {
+			if ask(p.Token("rs", nil, map[string]any{"kid": fmt.Sprint("kid-", n)})) == nil {
+				t.Fatal("an unknown key was taken")
+			}
+			synctest.Wait()
+			time.Sleep(time.Second)
+		}
+		if n := p.Fetches.Load() - before; n != 1 {
+			t.Errorf("the keys were fetched %d times", n)
+		}
 	})
 }
