@@ -180,15 +180,11 @@ const ownPages = "self"
 // giveCookie sees to it that the browser has a resume cookie of who's: the one
 // that it has, if the same subject got it here, or a new one.
 func (q *request) giveCookie(who *Principal) error {
-	until, err := q.cookieUntil(who)
+	cookie, until, err := q.resumeCookie(who)
 	if err != nil {
 		return err
 	}
-	var cookie string
-	if !until.IsZero() {
-		c, _ := q.r.Cookie(ResumeCookie)
-		cookie = c.Value
-	} else {
+	if cookie == "" {
 		cookie = newSecret()
 		http.SetCookie(q.w, &http.Cookie{
 			Name: ResumeCookie, Value: cookie, Path: q.cookiePath(), Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
@@ -201,22 +197,29 @@ func (q *request) giveCookie(who *Principal) error {
 	return asHubError(q.hub.Store().Set(q.r.Context(), browserPrefix+fingerprint(cookie), owner, time.Until(until)))
 }
 
-// cookieUntil returns until when the resume cookie is good that the browser got
-// as who, and zero if the request has no such cookie.
-func (q *request) cookieUntil(who *Principal) (until time.Time, err error) {
-	c, err := q.r.Cookie(ResumeCookie)
-	if err != nil || !isSecret(c.Value) {
-		return until, nil
+// maxResumeCookies bounds how many cookies of the name are looked at.
+const maxResumeCookies = 8
+
+// resumeCookie returns the cookie that the browser got here as who, and until
+// when it is good; "" if the request has none. There may be more than one of the
+// name: what a neighbouring subdomain has planted stands beside ours, and may
+// come first.
+func (q *request) resumeCookie(who *Principal) (cookie string, until time.Time, err error) {
+	all := q.r.CookiesNamed(ResumeCookie)
+	for _, c := range all[:min(len(all), maxResumeCookies)] {
+		if !isSecret(c.Value) {
+			continue
+		}
+		owner, ok, err := q.hub.Store().Get(q.r.Context(), browserPrefix+fingerprint(c.Value))
+		if err != nil {
+			return "", until, hubError(err)
+		}
+		name, at, _ := strings.Cut(string(owner), " ")
+		if seconds, err := strconv.ParseInt(at, 10, 64); ok && err == nil && name == who.owner() {
+			return c.Value, time.Unix(seconds, 0), nil
+		}
 	}
-	owner, ok, err := q.hub.Store().Get(q.r.Context(), browserPrefix+fingerprint(c.Value))
-	if err != nil {
-		return until, hubError(err)
-	}
-	name, at, _ := strings.Cut(string(owner), " ")
-	if seconds, err := strconv.ParseInt(at, 10, 64); ok && err == nil && name == who.owner() {
-		until = time.Unix(seconds, 0)
-	}
-	return until, nil
+	return "", until, nil
 }
 
 // owner names the subject to which a cookie belongs.
@@ -249,6 +252,10 @@ func (q *request) put(key string, t *pass, ttl time.Duration) error {
 	data, err := json.Marshal(t)
 	if err != nil {
 		return err
+	}
+	if n := len(data); n > push.MaxStoreValue {
+		return problemf(http.StatusBadRequest,
+			"the topics, actions and claims of this ticket have %d bytes, at most %d are possible: name fewer topics, or patterns", n, push.MaxStoreValue)
 	}
 	return asHubError(q.hub.Store().Set(q.r.Context(), key, data, ttl))
 }
@@ -307,7 +314,7 @@ func (q *request) resumed(name string) (*pass, error) {
 	}
 	who := Principal(t.Who)
 	q.claimed = &who
-	if until, err := q.cookieUntil(&who); err != nil || until.IsZero() {
+	if cookie, _, err := q.resumeCookie(&who); err != nil || cookie == "" {
 		return nil, cmp.Or(err, noTicket())
 	}
 	return t, nil

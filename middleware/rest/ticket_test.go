@@ -412,3 +412,37 @@ func TestTicketsWithoutAStore(t *testing.T) {
 }
 
 var errAway = errors.New("the store is away")
+
+// A neighbouring subdomain can plant cookies of the name, which browsers send
+// beside ours, and before it.
+func TestPlantedCookiesAreInNobodysWay(t *testing.T) {
+	signedIn(t, func(t *testing.T, s *site, i *issuer) {
+		first := s.ticket(wall, i.issue("ann", 0), own)
+		bob := s.ticket(wall, i.issue("bob", 0), own)
+		s.follow(first.path, same).close()
+		planted := "Cookie: " + rest.ResumeCookie + "=planted; " + rest.ResumeCookie + "=" + strings.Repeat("A", 43) + "; " +
+			strings.TrimPrefix(bob.cookie, "Cookie: ") + "; "
+		all := planted + strings.TrimPrefix(first.cookie, "Cookie: ")
+		s.follow(first.path, same, all).close()
+		if again := s.ticket(wall, i.issue("ann", 0), own, all); again.cookie != "" {
+			t.Error("the browser got another cookie, though it has ours")
+		}
+		s.expect(http.StatusUnauthorized, s.get(first.path, same, strings.TrimSuffix(planted, "; ")))
+		many := "Cookie: " + strings.Repeat(rest.ResumeCookie+"="+strings.Repeat("A", 43)+"; ", 8) + strings.TrimPrefix(first.cookie, "Cookie: ")
+		s.expect(http.StatusUnauthorized, s.get(first.path, same, many))
+	})
+}
+
+func TestTicketThatIsTooLargeSaysSo(t *testing.T) {
+	signedIn(t, func(t *testing.T, s *site, i *issuer) {
+		var topics []string
+		for n := range 100 {
+			topics = append(topics, fmt.Sprintf("%q", fmt.Sprintf("%s-%d", strings.Repeat("x", 190), n)))
+		}
+		b := i.issue("ann", 0, push.Sub("**"), push.Pub("**"), push.Presence("**"))
+		body := `{"topics":[` + strings.Join(topics, ",") + `],"actions":["sub","pub","history","presence"]}`
+		if detail := s.expect(http.StatusBadRequest, s.post("/tickets", body, b, own)); !strings.Contains(detail, "patterns") {
+			t.Error(detail)
+		}
+	})
+}
