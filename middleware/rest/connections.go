@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/ws"
@@ -49,6 +50,9 @@ func (q *request) patchSubscriptions(c *conn) error {
 // postMessage does what the same JSON does as a WebSocket frame.
 func (q *request) postMessage(c *conn) error {
 	body, p := q.readBody()
+	if p == nil {
+		p = checkUTF8(body)
+	}
 	if p != nil {
 		return p
 	}
@@ -83,7 +87,19 @@ func (q *request) readJSON(v any) *Problem {
 	return parseJSON(body, v)
 }
 
+// checkUTF8 refuses what encoding/json would make something else of: another
+// topic, another subject.
+func checkUTF8(body []byte) *Problem {
+	if !utf8.Valid(body) {
+		return problemf(http.StatusBadRequest, "the body is not UTF-8, as JSON has to be")
+	}
+	return nil
+}
+
 func parseJSON(body []byte, v any) *Problem {
+	if p := checkUTF8(body); p != nil {
+		return p
+	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	err := dec.Decode(v)

@@ -228,3 +228,22 @@ func TestManyClientsAtOnceDoNotDisturbEachOther(t *testing.T) {
 	s.publish("wall", "alive")
 	healthy.messages("alive")
 }
+
+// Bytes that are no UTF-8 must not become U+FFFD and with it another topic, or
+// another subject to revoke.
+func TestBodiesThatAreNotUTF8AreRefused(t *testing.T) {
+	signedIn(t, func(t *testing.T, s *site, i *issuer) {
+		b := i.issue("ann", 0, push.Sub("**"), push.Pub("**"), push.Manage("**"))
+		es := s.follow("/topics/wall", b)
+		for path, body := range map[string]string{
+			"/tickets": `{"topics":["a\xff"]}`, "/revocations": `{"sub":"a\xff"}`, "/batch": `{"events":[{"topic":"a\xff","data":1}]}`,
+			"/connections/" + es.cid + "/messages": `{"action":"subscribe","topics":["a\xff"]}`,
+		} {
+			body = strings.ReplaceAll(body, `\xff`, "\xff")
+			if detail := s.expect(http.StatusBadRequest, s.post(path, body, b, "Content-Type: application/json")); !strings.Contains(detail, "UTF-8") {
+				t.Errorf("%s: %s", path, detail)
+			}
+		}
+		s.expect(http.StatusBadRequest, s.do(http.MethodPatch, "/connections/"+es.cid+"/subscriptions", "{\"add\":[\"a\xff\"]}", b))
+	})
+}
