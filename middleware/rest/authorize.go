@@ -53,7 +53,7 @@ var actionNames = map[push.Action]string{
 func (h *Handler) notGranted(action push.Action, topics []string) *Problem {
 	p := problemf(http.StatusForbidden, "%s is not granted: %s", actionNames[action], strings.Join(topics, ", "))
 	if h.resource != nil {
-		p.with("Www-Authenticate", `Bearer error="insufficient_scope"`) // RFC 6750 section 3.1
+		p = p.with("Www-Authenticate", `Bearer error="insufficient_scope"`) // RFC 6750 section 3.1
 	}
 	return p
 }

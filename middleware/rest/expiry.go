@@ -121,7 +121,7 @@ func (h *Handler) tokenRefused(err error, who *Principal, ip netip.Addr) error {
 		return err
 	}
 	told := *p
-	told.Err = refusedToken{who}
+	told.Err = refusedTokenError{who}
 	return &told
 }
 

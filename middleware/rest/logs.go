@@ -48,10 +48,10 @@ func (q *request) asker() asker {
 
 func (c *conn) asker() asker { return asker{c.principal(), c.sub.ID(), c.addr, c.origin} }
 
-// refusedToken is a cause that says in logs which token was refused.
-type refusedToken struct{ *Principal }
+// refusedTokenError is a cause that says in logs which token was refused.
+type refusedTokenError struct{ *Principal }
 
-func (refusedToken) Error() string { return "rest: the token does not hold" }
+func (refusedTokenError) Error() string { return "rest: the token does not hold" }
 
 // logRefused says why somebody was not let in. Who reads the log cannot act
 // with what it says.

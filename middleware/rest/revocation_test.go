@@ -206,7 +206,7 @@ func TestNobodyReadsOrForgesRevocations(t *testing.T) {
 		}
 		s.expect(http.StatusBadRequest, s.post("/topics/$push/revoked", `{"sub":"ann","at":"2100-01-01T00:00:00Z"}`, admin))
 		s.expect(http.StatusBadRequest, s.patch(all.cid, `{"add":["$push/revoked"]}`, admin))
-		if r := s.post("/connections/"+all.cid+"/messages", `{"action":"publish","topic":"$push/revoked","data":{"sub":"ann"}}`, admin); r.StatusCode != 400 {
+		if r := s.post("/connections/"+all.cid+"/messages", `{"action":"publish","topic":"$push/revoked","data":{"sub":"ann"}}`, admin); r.StatusCode != http.StatusBadRequest {
 			t.Errorf("by a message: %d", r.StatusCode)
 		}
 		s.expect(http.StatusNoContent, s.post("/revocations", `{"sub":"somebody"}`, admin))

@@ -37,7 +37,7 @@ func TestHandshakesThatAreRefusedSpendNoTicket(t *testing.T) {
 			{400, []string{key}},
 		} {
 			tk := s.ticket(wall, b, own)
-			headers := append(c.headers, same, "Connection: Upgrade", "Upgrade: websocket")
+			headers := append([]string{same, "Connection: Upgrade", "Upgrade: websocket"}, c.headers...)
 			s.expect(c.status, s.do(http.MethodGet, tk.path, "", headers...))
 			s.expect(c.status, s.do(http.MethodGet, "/topics/wall", "", append(headers, own, "Sec-WebSocket-Protocol: push.v1, push.ticket."+tk.Ticket)...))
 			s.once(tk)
@@ -62,7 +62,7 @@ func TestLongPollSpendsItsTicketWithItsAnswer(t *testing.T) {
 		req := s.request(ctx, http.MethodGet, path, "", same, "Accept: application/json", "Prefer: wait=50")
 		left := make(chan error)
 		go func() {
-			_, err := s.Client().Do(req) //nolint:bodyclose // there is none
+			_, err := s.Client().Do(req)
 			left <- err
 		}()
 		synctest.Wait()

@@ -37,12 +37,12 @@ func TestAllocAuthorisingACachedToken(t *testing.T) {
 func TestAllocAuthorisingACachedTokenTakesAtMost2Microseconds(t *testing.T) {
 	const limit = 2 * time.Microsecond * raceFactor
 	check, best := authorise(t), time.Hour
-	for end := time.Now().Add(3 * time.Second); best > limit && time.Now().Before(end); {
+	for end := time.Now().Add(10 * time.Second); best > limit && time.Now().Before(end); {
 		began := time.Now()
-		for range 200 {
+		for range 100 {
 			check()
 		}
-		best = min(best, time.Since(began)/200)
+		best = min(best, time.Since(began)/100)
 	}
 	if best > limit {
 		t.Errorf("%v, want at most %v", best, limit)
