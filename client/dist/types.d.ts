@@ -62,5 +62,5 @@ export interface PushEventMap {
     /** An attempt failed or a topic was refused; the client goes on unless `close` follows. */
     error: MessageEvent<PushError>;
     /** It is over: by `close()`, without data, or for the reason in `data`. */
-    close: MessageEvent<PushError | undefined>;
+    close: MessageEvent<PushError | null>;
 }

@@ -2,6 +2,7 @@ import { emit } from "./core.js";
 import { AGAIN, ask, final, type PushError } from "./http.js";
 import type { Line } from "./line.js";
 import type { Push } from "./push.js";
+import { utf8 } from "./topics.js";
 import type { Envelope, Frame, Post } from "./types.js";
 
 const ANSWER_WITHIN = 20_000; // ms
@@ -13,7 +14,7 @@ export const wanted = (p: Push): string[] => [...p._own.keys(), ...p._others];
 export const deliver = (p: Push, frame: Frame & Envelope): void => {
   if (frame.encoding) frame.data = Uint8Array.from(atob(frame.data), (c) => c.charCodeAt(0));
   emit(p, "message", frame.data, frame);
-  p._named.dispatchEvent(Object.assign(new Event(frame.event), { detail: frame }));
+  p._named.dispatchEvent(new CustomEvent(frame.event, { detail: frame }));
 };
 
 /** Brings the topics of the line to what is wanted. @internal */
@@ -52,23 +53,21 @@ export const drop = (p: Push, topic: string, why: PushError): void => {
   emit(p, "error", Object.assign(why, { topic }));
 };
 
-/** Shows the line a token. @internal */
-export const renew = async (p: Push, line: Line, fresh: boolean): Promise<void> => {
+/** Shows the line a token: a fresh one, unless it is given. @internal */
+export const renew = async (p: Push, line: Line, token?: string): Promise<void> => {
   try {
-    const token = await p._options.token!(fresh);
+    token ??= await p._options.token!(true);
     if (line._send) await line._send({ action: "credentials", token });
-    else await ask({ ...p, _options: { token: () => token } }, `${p._base}/connections/${line._cid}/credentials`, { method: "PUT" });
-  } catch (e) {
-    emit(p, "error", e); // the server ends the stream when the old ones are over
+    else await ask({ ...p, _options: { token: () => token! } }, `${p._base}/connections/${line._cid}/credentials`, { method: "PUT" });
+  } catch (e: any) {
+    if (e !== AGAIN) emit(p, "error", e); // the server ends the stream when the old ones are over
   }
 };
 
 /** Publishes by a frame; bytes, and where there are no frames, by REST. @internal */
 export const publish = async (p: Push, { topic, event, key, type, body, idem }: Post): Promise<{ id: string }> => {
   if (p._line?._send && !type) return p._line._send({ action: "publish", topic, event, key, idem, data: JSON.parse(body as string) });
-  const headers: Record<string, string> = { "Content-Type": type ?? "application/json", "Idempotency-Key": idem };
-  if (event) headers["Push-Event"] = event;
-  if (key) headers["Push-Key"] = key;
+  const headers = { "Content-Type": type || "application/json", "Idempotency-Key": idem, "Push-Event": utf8(event), "Push-Key": utf8(key) };
   const path = "/topics/" + encodeURIComponent(topic).replaceAll("%2F", "/");
   return (await ask(p, p._base + path, { method: "POST", headers, body, signal: AbortSignal.timeout(ANSWER_WITHIN) })).json();
 };

@@ -61,10 +61,10 @@ export const run = async (p: Push): Promise<void> => {
 const read = (p: Push): Promise<PushError> =>
   new Promise((ended) => {
     const names = ways(p);
-    const at = Math.max(0, names.indexOf(p._first));
+    const at = Math.max(0, names.indexOf(p._first!));
     p._raced = Date.now();
     const stopRace = race(
-      names.concat(names).slice(at, at + names.length),
+      [...names.slice(at), ...names.slice(0, at)],
       hedge(),
       (name, failed) =>
         start(
@@ -90,27 +90,27 @@ const read = (p: Push): Promise<PushError> =>
 
 // hello: the first line that opens is the one; nothing else is listened to.
 const hello = (p: Push, line: Line, { id, data }: Frame): void => {
+  line._topics = [...data.topics]; // it throws if there are none, as trim does: no hello
+  p.cursor = id!.trim();
   line._cid = data.connection;
-  line._topics = data.topics;
   line._limit = (bounded(data.heartbeat) || HEARTBEAT) * 1.4;
   p.readyState = 1;
   p._first = p.transport = line._name;
   p.recovered = !!line._after;
   p._fresh = false;
-  p.cursor = id!;
   p._hello = data;
-  if (line._send && p._options.token) renew(p, line, false); // a ticket is good for these topics only
+  if (line._send && p._options.token) renew(p, line, p._bearer); // first: a ticket is for reading these topics only
+  seekBetter(p, line); // and who hears of it may end it
   emit(p, "open", data);
   sync(p);
   p._flush?.();
-  seekBetter(p, line);
 };
 
 const lost = (p: Push, line: Line, why: PushError, names: readonly string[]): PushError => {
   p._line = undefined;
   p.transport = "";
   (p.readyState as number) &= 2; // closed stays closed
-  for (const reply of p._replies.values()) reply(0, why);
+  p._replies.forEach((reply) => reply(0, why));
   p._replies.clear();
   if (why === AGAIN) return why;
   if (since(line._started) > PROVEN) {
@@ -128,15 +128,19 @@ const hear = (p: Push, line: Line, frame: Frame): void => {
   p.cursor = id ?? p.cursor;
   if (event === "push.reply") {
     const { problem } = data;
+    if (problem?.status === 501) {
+      p._noTickets = true; // a ticket is all that a WebSocket could show here
+      return line._end(AGAIN);
+    }
     p._replies.get(frame.ref!)?.(data, problem && new PushError(problem.detail ?? problem.title, problem.status));
     p._replies.delete(frame.ref!);
   } else if (event === "push.gap") {
     p.recovered = false;
     emit(p, "gap", data);
   } else if (event === "push.subscriptions") {
-    line._topics = data.topics;
+    line._topics = [...data.topics];
     sync(p); // one that is not granted any more is asked for, refused, and told
-  } else if (event === "push.expiring") renew(p, line, true);
+  } else if (event === "push.expiring") renew(p, line);
   else if (event === "push.close") line._end(closing(data));
   else if (!event.startsWith("push.")) deliver(p, frame as Frame & Envelope);
 };
@@ -146,7 +150,7 @@ const closing = ({ reason, code, retry }: any) => new PushError("closed: " + rea
 // seekBetter tries a transport before the line's, now and then, beside it.
 const seekBetter = (p: Push, line: Line): void => {
   const names = ways(p);
-  const name = names[p._tried++ % Math.max(0, names.indexOf(line._name))];
+  const name = names[p._tried++ % names.indexOf(line._name)];
   if (!name) return;
   const timer = setTimeout(
     () => {

@@ -1,5 +1,6 @@
 import { bounded } from "./http.js";
 import { parser } from "./sse.js";
+import { utf8 } from "./topics.js";
 
 export interface EventSourceOptions extends EventSourceInit {
   /** Headers for each request. */
@@ -40,10 +41,13 @@ class PushEventSource extends EventTarget {
   constructor(url: string | URL, options: EventSourceOptions = {}) {
     super();
     try {
-      this.url = new URL(url, globalThis.document?.baseURI).href;
+      this.url = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href; // a worker has no document
     } catch {
       throw new DOMException(`EventSource: ${url} is no URL; outside a page give the whole one`, "SyntaxError");
     }
+    const { token, headers } = options;
+    if (token && typeof token !== "function") throw new TypeError("token: give a function");
+    if (typeof headers === "object") new Headers(headers); // throws if they are none
     this.withCredentials = !!options.withCredentials;
     this.#options = options;
     this.#last = options.lastEventId ?? "";
@@ -89,7 +93,7 @@ class PushEventSource extends EventTarget {
         Accept: "text/event-stream",
         ...(typeof headers === "function" ? await headers() : headers),
         ...(bearer && { Authorization: "Bearer " + bearer }),
-        ...(this.#last && { "Last-Event-ID": unicode(this.#last) }),
+        ...(this.#last && { "Last-Event-ID": utf8(this.#last) }),
       },
       cache: "no-store",
       credentials: this.withCredentials ? "include" : "same-origin",
@@ -115,7 +119,11 @@ class PushEventSource extends EventTarget {
       MOST,
     );
     const reader = res.body!.pipeThrough(new TextDecoderStream() as any as TransformStream<Uint8Array, string>).getReader();
-    for (let chunk; this.readyState < 2 && !(chunk = await reader.read()).done;) feed(chunk.value);
+    try {
+      for (let chunk; this.readyState < 2 && !(chunk = await reader.read()).done;) feed(chunk.value);
+    } finally {
+      reader.cancel().catch(() => {}); // or an event that does not end keeps its connection
+    }
   }
 
   // reestablish waits for the reconnection time, and for longer if that is 0:
@@ -141,8 +149,5 @@ interface PushEventSource {
   addEventListener: EventSource["addEventListener"];
   removeEventListener: EventSource["removeEventListener"];
 }
-
-/** fetch takes header values as Latin-1; the last event id goes as UTF-8. */
-const unicode = (id: string) => String.fromCharCode(...new TextEncoder().encode(id));
 
 export { PushEventSource as EventSource };

@@ -7,6 +7,8 @@ export interface Asker {
   readonly _options: Pick<Options, "token" | "withCredentials">;
   /** The server did not like the last token. */
   _fresh?: boolean;
+  /** The last token. */
+  _bearer?: string | undefined;
 }
 
 /** What went wrong. */
@@ -28,7 +30,7 @@ export class PushError extends Error {
 
 /** Whether trying the same again cannot help. @internal */
 export const final = ({ status }: PushError): boolean =>
-  status === 3003 || (status >= 400 && status < 500 && ![408, 409, 425, 429].includes(status)) || status === 501;
+  /^(4(?!0[89]|2[59])..|501|3003)$/.test(status as any);
 
 export const LONGEST = 600_000; // ms that a server can ask us to stay away
 export const MOST = 1 << 24; // characters that we keep of one event or page
@@ -37,13 +39,13 @@ export const MOST = 1 << 24; // characters that we keep of one event or page
 export const bounded = (ms: any): number | undefined => (ms >= 0 ? Math.min(ms, LONGEST) : undefined);
 
 const fault = async (res: Response): Promise<PushError> => {
-  const wait = res.headers.get("retry-after");
+  const wait = res.headers.get("retry-after") as string;
   const ours = res.headers.get("content-type") === "application/problem+json";
   const { title, detail } = ours ? await res.json().catch(() => 0) : {};
   return new PushError(
     detail ?? title ?? "the server said " + res.status,
     res.status,
-    bounded(wait ? +wait * 1000 || Date.parse(wait) - Date.now() : NaN),
+    bounded(+wait * 1000 || Date.parse(wait) - Date.now()),
     !ours,
   );
 };
@@ -56,10 +58,10 @@ const fault = async (res: Response): Promise<PushError> => {
  */
 export const ask = async (asker: Asker, url: string, init: RequestInit, fresh = !!asker._fresh): Promise<Response> => {
   const { token, withCredentials } = asker._options;
-  const bearer = await token?.(fresh);
+  const bearer = (asker._bearer = await token?.(fresh));
   const res = await fetch(url, {
     cache: "no-store",
-    credentials: withCredentials ? "include" : "same-origin",
+    ...(withCredentials && { credentials: "include" }),
     ...init,
     headers: { ...(init.headers as {}), ...(bearer && { Authorization: "Bearer " + bearer }) },
   });
@@ -68,19 +70,19 @@ export const ask = async (asker: Asker, url: string, init: RequestInit, fresh = 
   throw await fault(res);
 };
 
-/** Reads a body of a media type as text, as it comes. @internal */
-export const read = async (line: { _alive(): void }, res: Response, type: string, on: (text: string) => void): Promise<void> => {
+/** Reads a body of a media type as text, as it comes. on returns what it keeps. @internal */
+export const read = async (line: { _alive(): void }, res: Response, type: string, on: (text: string) => string): Promise<void> => {
   const got = res.headers.get("content-type");
   if (!got?.startsWith(type)) throw new PushError(`${got} came, not ${type}`);
   const reader = res.body!.pipeThrough(new TextDecoderStream() as any as TransformStream<Uint8Array, string>).getReader();
   for (let chunk; !(chunk = await reader.read()).done;) {
     line._alive();
-    on(chunk.value);
+    if (on(chunk.value).length > MOST) throw "it does not end";
   }
 };
 
 /** An end that is no failure: connect again at once. @internal */
-export const AGAIN = new PushError("again");
+export const AGAIN = new PushError("");
 
 /** Posts JSON. @internal */
 export const post = async (asker: Asker, path: string, body: object, signal: AbortSignal): Promise<any> =>

@@ -44,7 +44,8 @@ export const outbox = (p: Push) => {
     if (waiting >= FULL) throw new PushError("publish: too many wait");
     waiting++;
     const answer = last.then(() => deliver(post));
-    last = answer.catch(() => {}).then(() => waiting--);
+    const done = () => waiting--;
+    last = answer.then(done, done);
     return answer;
   };
 };

@@ -10,6 +10,7 @@ import type { Envelope, Frame, Options, PublishOptions, PushEventMap } from "./t
 /** ms until a better transport is tried, then doubling. @internal */
 export const BETTER_AFTER = 12_000;
 const UNREAD = 10_000; // events that wait for a for await
+const HEARD = ["message", "close"]; // by a for await
 
 /**
  * A Push reads topics of one mount and publishes to it, over whatever transport
@@ -34,6 +35,7 @@ export class Push<Events extends Record<string, any> = Record<string, any>> exte
 
   /** ms: the longest pause after the first failure. @internal */ _retry = 1000;
   /** @internal */ declare _fresh?: boolean;
+  /** @internal */ declare _bearer?: string;
   /** @internal */ declare _noTickets?: boolean;
   /** The one that is read. @internal */ declare _line: Line | undefined;
   /** The data of the last push.open. @internal */ declare _hello?: any;
@@ -45,15 +47,15 @@ export class Push<Events extends Record<string, any> = Record<string, any>> exte
   /** The events by their names. @internal */ _named = new EventTarget();
   /** @internal */ _post = outbox(this as Push);
   /** Ends a pause of the outbox. @internal */ declare _flush?: () => void;
-  /** The transport to begin with. @internal */ _first = "";
+  /** The transport to begin with. @internal */ declare _first?: string;
   /** In a row. @internal */ _fails = 0;
   /** ms until a better transport is tried. @internal */ _better = BETTER_AFTER;
   /** How often one was. @internal */ _tried = 0;
   /** Ends a pause. @internal */ declare _kick?: () => void;
   /** Ends the time without topics. @internal */ declare _idle?: () => void;
-  /** Until when the server wants us away. @internal */ _until = 0;
+  /** Until when the server wants us away. @internal */ declare _until: number;
   /** Ends a race. @internal */ declare _stopRace?: () => void;
-  /** When the last race began. @internal */ _raced = 0;
+  /** When the last race began. @internal */ declare _raced: number;
   /** @internal */ declare _syncing?: boolean;
   /** @internal */ _ends = new AbortController();
 
@@ -76,7 +78,7 @@ export class Push<Events extends Record<string, any> = Record<string, any>> exte
 
   /** Hears the events of a name, on all topics. Returns what stops it. */
   on<Name extends keyof Events & string>(name: Name, listener: (data: Events[Name], event: Envelope<Events[Name]>) => void): () => void {
-    if (typeof listener !== "function") throw TypeError("on: give a function");
+    if (!listener?.call) throw TypeError("on: give a function");
     const heard = (e: any) => listener(e.detail.data, e.detail);
     this._named.addEventListener(name, heard);
     return () => this._named.removeEventListener(name, heard);
@@ -107,9 +109,9 @@ export class Push<Events extends Record<string, any> = Record<string, any>> exte
    */
   publish(topic: string, event: string, data: unknown = null, options: PublishOptions = {}): Promise<{ id: string }> {
     checked(topic);
-    const type = options.type ?? (data instanceof Uint8Array ? "application/octet-stream" : undefined);
+    const type = options.type ?? (data instanceof Uint8Array && "application/octet-stream");
     const body = type ? (data as string) : JSON.stringify(data);
-    if (typeof event !== "string" || body === undefined)
+    if (!event?.at || !body?.at || /[\0\r\n]/.test([event, options.key, type] + ""))
       throw TypeError("publish: give a name, and JSON or a Uint8Array");
     return this._post({ key: options.key, type, topic, event, body, idem: random() });
   }
@@ -121,20 +123,21 @@ export class Push<Events extends Record<string, any> = Record<string, any>> exte
 
   /** The events from now on, in order. Ends with `close()`. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Envelope<Events[keyof Events]>, void> {
-    const { signal } = this._ends;
-    let heard: any;
-    const reader = new ReadableStream<Envelope>({
-      start: (queue) => {
-        heard = (e: any) =>
-          queue.desiredSize! > -UNREAD ? queue.enqueue(e.detail) : queue.error(new PushError("for await is too slow: use on()"));
-        this.addEventListener("message", heard);
-        signal.aborted ? queue.close() : signal.addEventListener("abort", () => queue.close());
-      },
-    }).getReader();
+    const waiting: Envelope[] = [];
+    let wake: (() => void) | undefined;
+    const heard = (e: any) => {
+      waiting[UNREAD] || waiting.push(e.detail);
+      wake?.();
+    };
+    for (const type of HEARD) this.addEventListener(type, heard);
     try {
-      for (let next; !(next = await reader.read()).done;) yield next.value;
+      while (waiting[0] || this.readyState < 2) {
+        if (waiting[UNREAD]) throw new PushError("for await is too slow: use on()");
+        if (waiting[0]) yield waiting.shift()!;
+        else await new Promise<void>((go) => (wake = go));
+      }
     } finally {
-      this.removeEventListener("message", heard);
+      for (const type of HEARD) this.removeEventListener(type, heard);
     }
   }
 }

@@ -36,7 +36,10 @@ export const usePush = <Events extends Record<string, any> = Record<string, any>
       ...options,
       ...(token && { token: (fresh: boolean) => newest.current.options.token!(fresh) }),
     });
-    made.addEventListener("message", ({ detail }) => newest.current.listeners[detail.event]?.(detail.data, detail as any));
+    made.addEventListener("message", ({ detail }) => {
+      const { listeners } = newest.current;
+      if (Object.hasOwn(listeners, detail.event)) listeners[detail.event]?.(detail.data, detail as any);
+    });
     set(made);
     return () => made.close();
   }, [url, JSON.stringify(options)]);

@@ -30,7 +30,7 @@ type Word = Join | Stand | Move | { who: 1 } | { lost: 1 } | { no: string; why: 
  */
 export const share = (p: Push, begin: typeof again, refuse: typeof drop, read: typeof page): void => {
   const { BroadcastChannel, navigator } = globalThis;
-  if (!BroadcastChannel || !navigator?.locks) return;
+  if (!BroadcastChannel || !navigator?.locks || p.readyState > 1) return;
   const name = "push:" + p._base;
   const self = crypto.randomUUID();
   const channel = new BroadcastChannel(name);
@@ -55,13 +55,20 @@ export const share = (p: Push, begin: typeof again, refuse: typeof drop, read: t
         stand();
       });
       p.addEventListener("error", ({ data: { topic, message, status } }) => {
-        if (topic) tell({ no: topic, why: message, status });
+        if (topic) refused(topic, message, status);
         else if (!p._line) tell({ lost: 1 });
       });
       p._ends.signal.addEventListener("abort", () => done());
       tell({ who: 1 });
       begin(p);
     });
+
+  // Nobody wants it any more: else it would be asked for again and again.
+  const refused = (topic: string, why: string, status: number) => {
+    for (const [member, topics] of members) members.set(member, topics.filter((t) => t !== topic));
+    p._others = p._others.filter((t) => t !== topic);
+    tell({ no: topic, why, status });
+  };
 
   const joined = ({ member, topics }: Join) => {
     topics[0] ? members.set(member, topics) : members.delete(member);
@@ -73,8 +80,11 @@ export const share = (p: Push, begin: typeof again, refuse: typeof drop, read: t
   channel.onmessage = ({ data: word }: MessageEvent<Word>) => {
     if (leads) "member" in word && joined(word);
     else if ("who" in word) join();
-    else if ("no" in word) p._own.has(word.no) && refuse(p, word.no, failure(word.why, word.status));
-    else hear(word);
+    else if ("no" in word) {
+      if (!p._own.has(word.no)) return;
+      refuse(p, word.no, failure(word.why, word.status));
+      p.subscribe([]); // the line has it, too
+    } else hear(word);
   };
 
   // catchUp reads what the leader may not have told us.
@@ -145,6 +155,7 @@ export const share = (p: Push, begin: typeof again, refuse: typeof drop, read: t
   navigator.locks.request(name, { signal: p._ends.signal }, lead).catch(() => {}); // closed before it led
   const leave = () => tell({ member: self, topics: [] });
   globalThis.addEventListener?.("pagehide", leave, { signal: p._ends.signal });
+  globalThis.addEventListener?.("pageshow", (e) => (e as PageTransitionEvent).persisted && begin(p), { signal: p._ends.signal }); // it had left
   p.addEventListener("close", () => {
     channel.postMessage({ member: self, topics: [] });
     channel.close();

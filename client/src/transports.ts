@@ -1,5 +1,5 @@
-import { ask, type Asker, bounded, final, MOST, post, PushError, read, sleep } from "./http.js";
-import type { Line } from "./line.js";
+import { ask, type Asker, bounded, final, post, PushError, read, sleep } from "./http.js";
+import { type Line, since } from "./line.js";
 import { random } from "./topics.js";
 import type { Frame, Gap, Options } from "./types.js";
 
@@ -28,12 +28,12 @@ export const url = ({ _base }: Mount, topics: readonly string[], after: string, 
 const websocket = async (mount: Mount, line: Line) => {
   const protocols = ["push.v1"];
   if (mount._options.token) {
-    if (mount._noTickets) throw Error("no tickets");
+    if (mount._noTickets) throw "no tickets";
     try {
       protocols.push("push.ticket." + (await post(mount, "/tickets", { topics: line._topics }, line._signal)).ticket);
     } catch (e: any) {
-      mount._noTickets = final(e);
-      throw new PushError("no ticket: " + e.message, 0, e.retry);
+      mount._noTickets = final(e) && !e._foreign;
+      throw new PushError("no tickets: " + e.message, 0, e.retry);
     }
   }
   await new Promise((_, fail) => {
@@ -46,8 +46,13 @@ const websocket = async (mount: Mount, line: Line) => {
         socket.send(JSON.stringify({ ...action, ref }));
       });
     line._change = (action, topics) => line._send!({ action, topics });
-    const on = async (text: string) => line._on(JSON.parse(text));
-    socket.onmessage = ({ data }) => on(data).catch(fail);
+    socket.onmessage = ({ data }) => {
+      try {
+        line._on(JSON.parse(data));
+      } catch (e) {
+        fail(e);
+      }
+    };
     socket.onerror = socket.onclose = ({ code }: any) => fail(new PushError("closed with " + code, code));
   });
 };
@@ -64,17 +69,18 @@ const sse = async (mount: Mount, line: Line) => {
   await read(line, res, "text/event-stream", (text) => {
     const lines = text.split("\n");
     lines[0] = rest + lines[0];
-    if ((rest = lines.pop()!).length > MOST) throw Error("it does not end");
+    rest = lines.pop()!;
     for (const l of lines) {
       if (l.startsWith("data:")) line._on(JSON.parse(l.slice(5)));
       if (l.startsWith("retry:")) mount._retry = bounded(Math.max(SHORTEST, +l.slice(6) || 0))!;
     }
+    return rest;
   });
 };
 
 interface Page {
   items: Frame[];
-  gap: Gap | null;
+  gap?: Gap | null;
   last: string;
 }
 
@@ -85,11 +91,9 @@ export const page = async (mount: Mount, line: Line, after: string, wait = 0, to
     signal: line._signal,
   });
   let text = "";
-  await read(line, res, "application/json", (more) => {
-    if ((text += more).length > MOST) throw Error("it does not end");
-  });
+  await read(line, res, "application/json", (more) => (text += more));
   const got = JSON.parse(text);
-  return after ? got : { items: [], gap: null, last: got.last };
+  return after ? got : { items: [], last: got.last };
 };
 
 export const HEARTBEAT = 25_000; // ms
@@ -103,12 +107,15 @@ const poll = (wait: number) => async (mount: Mount, line: Line) => {
     throw 0; // and ask anew
   };
   for (let first = true; ; first = false) {
+    const asked = Date.now();
     const got = await page(mount, line, after, first ? 0 : wait);
+    const idle = !got.items[0] || got.last === after;
     if (first) line._on({ event: "push.open", id: after || got.last, data: { topics: line._topics, heartbeat: HEARTBEAT } });
     if (got.gap) line._on({ event: "push.gap", data: got.gap });
     got.items.forEach(line._on);
-    line._on({ event: "push.heartbeat", id: (after = got.last), data: {} });
-    if (!wait && !first) await sleep(PAUSE * (1 + Math.random() / 2));
+    line._on({ event: "push.heartbeat", id: (after = got.last) });
+    // Not every server or proxy knows how to wait.
+    if (!first && (!wait || (idle && since(asked) < PAUSE))) await sleep(PAUSE * (1 + Math.random() / 2));
     line._signal.throwIfAborted();
   }
 };

@@ -62,7 +62,7 @@ export interface PushEventMap {
   /** An attempt failed or a topic was refused; the client goes on unless `close` follows. */
   error: MessageEvent<PushError>;
   /** It is over: by `close()`, without data, or for the reason in `data`. */
-  close: MessageEvent<PushError | undefined>;
+  close: MessageEvent<PushError | null>;
 }
 
 /** A message of the wire. @internal */
@@ -72,11 +72,12 @@ export interface Frame {
   topic?: string;
   ref?: string;
   encoding?: string;
-  data: any;
+  data?: any;
 }
 
 /** An event on its way to the server. @internal */
-export interface Post extends PublishOptions {
+export interface Post extends Omit<PublishOptions, "type"> {
+  type: string | false;
   topic: string;
   event: string;
   body: string | Uint8Array<ArrayBuffer>;

@@ -139,3 +139,32 @@ test("it looks like an EventSource", () => {
   source.close();
   assert.equal(source.readyState, 2);
 });
+
+test("an event that does not end gives its connection back", () => {
+  const connections = new Set();
+  return against((req, res) => {
+    connections.add(req.socket.on("close", () => connections.delete(req.socket)));
+    stream(res).write("retry: 1\ndata: ");
+    const more = () => {
+      while (!res.destroyed) if (!res.write(Buffer.alloc(65_536, "x"))) return res.once("drain", more);
+    };
+    more();
+  }, async ({ open, asked }) => {
+    open();
+    await until("it has tried four times", () => asked.length > 4);
+    await until("one connection is left", () => connections.size <= 1);
+  });
+});
+
+test("wrong arguments throw at once", () => {
+  assert.throws(() => new EventSource("http://127.0.0.1:1/", { token: "secret" }).close(), /token: give a function/);
+  assert.throws(() => new EventSource("http://127.0.0.1:1/", { headers: { "no good": "x" } }).close(), TypeError);
+});
+
+test("in a worker a URL is relative to its script", (t) => {
+  t.after(() => delete globalThis.location);
+  globalThis.location = new URL("http://127.0.0.1:1/a/worker.js");
+  const source = new EventSource("events");
+  source.close();
+  assert.equal(source.url, "http://127.0.0.1:1/a/events");
+});

@@ -60,6 +60,8 @@ for (const [what, answer] of Object.entries({
   "an empty answer": (_, res) => res.writeHead(204).end(),
   "no JSON": (req, res) => res.writeHead(200, { "Content-Type": req.headers.accept }).end("data: {{{\n\n"),
   "JSON that is no event": (req, res) => res.writeHead(200, { "Content-Type": req.headers.accept }).end("data: 7\n\ndata: null\n\n"),
+  "a page that is none": (_, res) => res.writeHead(200, { "Content-Type": "application/json" }).end("{}"),
+  "a push.open that does not say what is read": (req, res) => res.writeHead(200, { "Content-Type": req.headers.accept }).end(HELLO.replace('"topics":["t/a"],', "")),
   "events before push.open": (req, res) => res.writeHead(200, { "Content-Type": req.headers.accept }).end('data: {"event":"n","data":1}\n\n'),
   "streams that open and end, and retry: 0": (req, res) => res.writeHead(200, { "Content-Type": req.headers.accept }).end(HELLO.replace("100", "0")),
 })) {
@@ -162,5 +164,44 @@ test("where there are no tickets, a client with a token does without WebSocket",
     await until("it is open", () => push.readyState === 1);
     assert.equal(push.transport, "sse");
     assert.deepEqual(urls, ["POST /push/tickets", "GET /push/events?format=envelope&topic=t%2Fa"]);
+  });
+});
+
+for (const [what, items] of Object.entries({ "a page that comes at once": [], "the same page, again and again": [{ id: "a2.x", event: "n", data: 1 }] })) {
+  test(`${what} where the server should wait is no tight loop`, () => against((_, res) => {
+    res.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify({ items, gap: null, last: "a2.x" }));
+  }, { transports: ["long-poll"], after: "a1.x" }, async ({ push, asked }) => {
+    await until("it is open", () => push.readyState === 1);
+    await new Promise((go) => setTimeout(go, 1000));
+    assert.ok(asked.length <= 3, `${asked.length} requests in a second`);
+  }));
+}
+
+test("a portal's 403 to a ticket does not end WebSocket for good", () => {
+  const tickets = [];
+  return against((req, res) => {
+    if (req.url.endsWith("/tickets")) return tickets.push(1), res.writeHead(403, { "Content-Type": "text/html" }).end("<h1>Pay first</h1>");
+    res.writeHead(200, { "Content-Type": "text/event-stream" }).end(HELLO);
+  }, { transports: ["websocket", "sse"], token: () => "t" }, async () => {
+    await until("it is asked for again", () => tickets.length >= 2);
+  });
+});
+
+test("who closes when it opens has closed: no better transport is looked for", (t) => {
+  const { setTimeout: real, WebSocket } = globalThis;
+  let sockets = 0;
+  globalThis.WebSocket = class {
+    constructor() {
+      sockets++;
+      throw new Error("no");
+    }
+  };
+  globalThis.setTimeout = (f, ms) => real(f, ms > 10_000 ? ms / 100 : ms);
+  t.after(() => Object.assign(globalThis, { setTimeout: real, WebSocket }));
+  return against((_, res) => res.writeHead(200, { "Content-Type": "text/event-stream" }).write(HELLO), { transports: ["websocket", "sse"] }, async ({ push }) => {
+    push.onopen = () => push.close();
+    await until("it is over", () => push.readyState === 2);
+    await new Promise((go) => real(go, 500));
+    assert.equal(sockets, 1);
   });
 });

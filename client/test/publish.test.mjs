@@ -29,6 +29,16 @@ for (const transport of ["websocket", "sse", "long-poll"]) {
     assert.deepEqual(await server.history("t/a"), [1, 2, 3]);
   }));
 
+  test(`a name and a key in any script are published over ${transport}`, () => staged(async ({ read }) => {
+    const { push } = read({ ...only, topics: ["t/a"] });
+    const got = [];
+    push.onmessage = (e) => got.push([e.detail.event, e.data]);
+    await until("it is open", () => push.readyState === 1);
+    await push.publish("t/a", "événement 日本 🎈", 1, { key: "ключ" });
+    await until("it has come", () => got.length);
+    assert.deepEqual(got, [["événement 日本 🎈", 1]]);
+  }));
+
   test(`what the server refuses over ${transport} is rejected with its reason, and the next one goes on`, () => staged(async ({ server, read }) => {
     const { push } = read(only);
     const is = (status, text) => (e) => e instanceof PushError && e.status === status && text.test(e.message);
@@ -77,3 +87,25 @@ test("what nobody answered for five minutes is rejected, and not sent again", (t
   Date.now = () => now() + 300_000;
   await assert.rejects(done, /maybe published/);
 }));
+
+// Where a ticket is good for reading the topics that it names, the token has to
+// come before anything else.
+for (const [auth, transport] of [["resource", "websocket"], ["own", "sse"]]) {
+  test(`signed in, for an Auth that is ${auth}: what was asked for while it connected is granted`, () => staged(async ({ server, read }) => {
+    const token = async () => {
+      await new Promise((go) => setTimeout(go, 30));
+      return "ann";
+    };
+    const r = read({ token }, server.url);
+    await until("it has begun", () => r.push.readyState === 0);
+    r.push.onopen = () => r.push.subscribe("t/c");
+    r.push.subscribe("t/b");
+    const done = r.push.publish("t/a", "n", 1);
+    await r.live(transport);
+    await done;
+    await server.burst("t/b", 2, 1);
+    await until("both", () => r.got.length === 2);
+    assert.deepEqual(r.errors, []);
+    assert.equal(r.push.transport, transport);
+  }, "-signed-in", auth));
+}

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { connect, PushError } from "../dist/client.js";
 import { staged, TRANSPORTS, until } from "./stage.mjs";
@@ -121,6 +122,27 @@ test("for await reads everything and ends with close", () => staged(async ({ ser
   assert.equal(r.closed.data, null);
 }));
 
+test("a for await that is too slow is told so, once, and one that is left holds nothing", () => staged(async ({ server, read }) => {
+  const r = read();
+  for (let i = 0; i < 20; i++) {
+    const reading = r.push[Symbol.asyncIterator]();
+    const next = reading.next();
+    await r.live();
+    await server.burst("t/a", i, 1);
+    assert.equal((await next).value.data, i);
+    await reading.return();
+  }
+  assert.equal(getEventListeners(r.push, "message").length, 1);
+  assert.equal(getEventListeners(r.push, "close").length, 1);
+  const slow = r.push[Symbol.asyncIterator]();
+  const first = slow.next();
+  await server.burst("t/a", 100, 10_100);
+  await first;
+  await until("all came", () => r.got.length === 20 + 10_100);
+  await assert.rejects(slow.next(), /too slow/);
+  assert.equal((await slow.next()).done, true);
+}));
+
 test("a listener that throws stops nothing", (t) => staged(async ({ server, read }) => {
   const r = read();
   const thrown = [];
@@ -150,11 +172,19 @@ test("wrong arguments throw at once and say what to do", () => {
   wrong(/choose from websocket/, "http://127.0.0.1:1/push", { transports: [] });
   wrong(/a topic is like/, "http://127.0.0.1:1/push", { topics: ["/a"] });
   wrong(/a topic is like/, "http://127.0.0.1:1/push", { topics: 7 });
+  wrong(/a topic is like/, "http://127.0.0.1:1/push", { topics: ["a", ""] });
+  wrong(/whole https: URL/, "http://127.0.0.1:1/push?tenant=7");
   const push = connect("http://127.0.0.1:1/push");
   assert.throws(() => push.on("a"), /function/);
   assert.throws(() => push.subscribe("a//b"), /a topic is like/);
   assert.throws(() => push.publish("a", "b", () => {}), /JSON or a Uint8Array/);
   assert.throws(() => push.publish("a", { no: 1 }), /give a name/);
+  assert.throws(() => push.publish("a", "b", { a: 1 }, { type: "application/json" }), /JSON or a Uint8Array/);
+  for (const topic of ["../admin", "a/../../b", "a/.", "..", ".", "a/", "\ud800"]) assert.throws(() => push.publish(topic, "b"), /a topic is like/, topic);
+  for (const bad of ["b\r\nc", "b\0"]) {
+    assert.throws(() => push.publish("a", bad), /give a name/);
+    assert.throws(() => push.publish("a", "b", 1, { key: bad }), /give a name/);
+  }
   push.close();
   push.close();
   return assert.rejects(push.publish("a", "b"), (e) => e instanceof PushError && /closed/.test(e.message));

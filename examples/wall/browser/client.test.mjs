@@ -156,6 +156,63 @@ inEngines("a tab that joins with topics of its own misses nothing", async ({ ser
   });
 });
 
+inEngines("what is refused to one of the tabs that share ends for it alone", async ({ server, proxy, open }) => {
+  const one = await open();
+  await start(one, { share: true });
+  await live(one);
+  const two = await open();
+  await start(two, { share: true });
+  await live(two, "tab");
+  await two.evaluate(async () => push.subscribe("secret"));
+  await until("it is told", async () => (await look(two)).errors.some((e) => /not granted/.test(e)));
+  for (let n = 1; n <= 40; n += 10) {
+    await server.burst("t/a", n, 10);
+    await sees(one, n + 9);
+    await sees(two, n + 9);
+  }
+  assert.deepEqual((await look(two)).errors.length, 1, "asked for once");
+  assert.deepEqual((await look(one)).opens, ["websocket"], "the connection is the same");
+  assert.equal(proxy.asked.websocket, 1);
+});
+
+inEngines("a tab that shares and comes back from the page cache reads on", async ({ server, open }) => {
+  const one = await open();
+  await start(one, { share: true, topics: ["t/other"] });
+  await live(one);
+  const two = await open();
+  await start(two, { share: true });
+  await live(two, "tab");
+  await two.evaluate(async () => dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true })));
+  await server.burst("t/a", 1, 5);
+  await two.evaluate(async () => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })));
+  await server.burst("t/a", 6, 5);
+  await sees(two, 10);
+});
+
+inEngines("who closes before sharing begins leaves no channel behind", async ({ open }) => {
+  const page = await open();
+  const channels = await page.evaluate(async () => {
+    const { connect } = await import("/push/client.js");
+    const { BroadcastChannel: Real } = window;
+    let open = 0;
+    window.BroadcastChannel = class extends Real {
+      constructor(name) {
+        super(name);
+        open++;
+      }
+      close() {
+        super.close();
+        open--;
+      }
+    };
+    for (let i = 0; i < 3; i++) connect("/push", { topics: ["t/a"], share: true }).close();
+    await import("/push/share.js");
+    await new Promise((go) => setTimeout(go, 100));
+    return open;
+  });
+  assert.equal(channels, 0);
+});
+
 // Firefox takes no id from a block without data, and hears nothing after a NUL.
 const deviates = (engine, name) => engine === "firefox" && ["names of events, and an id before nothing", "an id with NUL does not count"].includes(name);
 
