@@ -91,8 +91,11 @@ inEngines("the React hook reads while its component is there, with its newest li
   await shows("websocket 1 t/a1");
   await server.burst("t/a", 2, 1); // the listener of the first render knows nothing of the first event
   await shows("websocket 1 t/a1,t/a2");
-  await page.evaluate(async () => show("t/b"));
-  await until("it connects anew", async () => page.evaluate(async () => push.readyState === 1 && document.querySelector("#app").textContent.startsWith("websocket 1")));
+  await page.evaluate(async () => {
+    window.before = push;
+    show("t/b");
+  });
+  await until("it connects anew", async () => page.evaluate(async () => push !== before && push.readyState === 1 && document.querySelector("#app").textContent.startsWith("websocket 1")));
   await server.burst("t/a", 3, 1);
   await server.burst("t/b", 1, 1);
   await shows("websocket 1 t/a1,t/a2,t/b1");
