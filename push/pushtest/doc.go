@@ -30,6 +30,12 @@
 // The suite itself is tested with brokers that are broken on purpose: each
 // check must reject one that breaks its sentence.
 //
+// # Several nodes
+//
+// A Fleet runs nodes over one log, as processes of their own, and clients that
+// read and publish through whatever node answers, while nodes are killed and the
+// engine is broken. It checks the invariants of docs/PROTOCOL.md at its readers.
+//
 // # Time
 //
 // With Harness.Synctest all checks run in testing/synctest bubbles, where hours
