@@ -43,7 +43,8 @@ type Broker interface {
 	// with a *TailGap whose From is the last position it delivered (or where
 	// it began), and a position of another epoch ends it with ErrEpoch, also
 	// when the epoch changes while it runs. The zero ID starts at the oldest
-	// event without a TailGap.
+	// event without a TailGap. Any other error says that it cannot go on for
+	// now: call it again, after the last event that it delivered.
 	Tail(ctx context.Context, after ID, deliver func([]Event) error) error
 
 	// History returns a page of events, ascending.

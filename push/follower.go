@@ -79,7 +79,9 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-const minBackoff, maxBackoff = 50 * time.Millisecond, 5 * time.Second
+// maxBackoff bounds how long readers wait on after the broker is back; a question
+// a second from each node costs it nothing.
+const minBackoff, maxBackoff = 50 * time.Millisecond, time.Second
 
 func (f *follower) position() ID {
 	f.log.mu.Lock()

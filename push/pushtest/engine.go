@@ -20,6 +20,8 @@ var engineChecks = []check{
 	{name: "Rewind/tail", run: rewindTail, says: sayTailGap},
 	{name: "Restart/keeps", run: restartKeeps,
 		says: "When it returns nil, the events are in the log: a History or Tail that begins then sees them."},
+	{name: "Restart/tail", run: restartTail,
+		says: "Any other error says that it cannot go on for now: call it again, after the last event that it delivered."},
 	{name: "Reopen/same_log", run: reopenSameLog,
 		says: "Sequences strictly increase within an epoch, in one total order over all topics; they may have holes."},
 	{name: "Reopen/idem", run: reopenIdem, says: sayIdem},
@@ -28,7 +30,7 @@ var engineChecks = []check{
 	{name: "Reopen/close", run: reopenClose, says: sayClose},
 }
 
-// purge, lose, rewind and reopen do what the Instance can do, or skip the check.
+// purge, lose, rewind, restart and reopen do what the Instance can do, or skip the check.
 func (b *subject) purge(topic string) {
 	b.Helper()
 	if b.engine.Purge == nil {
@@ -56,6 +58,16 @@ func (b *subject) rewind(n int) {
 	}
 	if err := b.engine.Rewind(b.Context(), n); err != nil {
 		b.Fatalf("Rewind by %d: %v", n, err)
+	}
+}
+
+func (b *subject) restart() {
+	b.Helper()
+	if b.engine.Restart == nil {
+		b.Skipf("Instance.Restart is nil")
+	}
+	if err := b.engine.Restart(b.Context()); err != nil {
+		b.Fatalf("Restart: %v", err)
 	}
 }
 
@@ -172,7 +184,7 @@ func losePositions(t *env) {
 
 func loseTail(t *env) {
 	b := t.open()
-	r := b.tail(push.ID{})
+	r := b.tailOn(push.ID{})
 	lost := b.mixed()
 	r.until(lost[7].ID)
 	b.lose()
@@ -198,7 +210,7 @@ func rewindPositions(t *env) {
 // nothing had happened.
 func rewindTail(t *env) {
 	b := t.open()
-	r := b.tail(push.ID{})
+	r := b.tailOn(push.ID{})
 	events := b.mixed()
 	r.until(events[7].ID)
 	b.rewind(3)
@@ -213,15 +225,23 @@ func rewindTail(t *env) {
 func restartKeeps(t *env) {
 	b := t.open()
 	events := b.mixed()
-	if b.engine.Restart == nil {
-		t.Skipf("Instance.Restart is nil")
-	}
-	if err := b.engine.Restart(t.Context()); err != nil {
-		t.Fatalf("Restart: %v", err)
-	}
+	b.restart()
 	events = append(events, b.resume("a"))
 	same(t, "History", b.all("**"), events)
 	known(b, events[2].ID, events[3:]...)
+}
+
+// restartTail: whatever a Tail says when the engine restarts, who calls it again
+// misses nothing and gets nothing twice.
+func restartTail(t *env) {
+	b := t.open()
+	r := b.tailOn(push.ID{})
+	events := b.mixed()
+	for range 3 {
+		b.restart()
+		events = append(events, b.resume("a"))
+		same(t, "Tail", r.until(events[len(events)-1].ID), events)
+	}
 }
 
 func reopenSameLog(t *env) {

@@ -8,7 +8,8 @@ import (
 )
 
 // Harness says how to make the broker under test, and what its engine cannot
-// do. New is required. The suite calls nothing of it concurrently.
+// do. New is required. Without
+// Parallel the suite calls nothing of it concurrently.
 type Harness struct {
 	// New returns a fresh, empty broker whose topics have the given rules,
 	// without rules those that a zero push.Retention says. It returns an error for
@@ -25,6 +26,15 @@ type Harness struct {
 	// already: the engine keeps its newest events twice. Then Tail must
 	// deliver all, or end with a TailGap.
 	Backlog bool
+
+	// Parallel says that checks may run in parallel: New is called
+	// concurrently, and what is done to the engine of one Instance leaves those
+	// of others alone.
+	Parallel bool
+
+	// Costly says that each call is a round trip: of the longest tables of
+	// cases each eleventh is run.
+	Costly bool
 
 	// The opt-outs. Checks that need what is named here must fail.
 

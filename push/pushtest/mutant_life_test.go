@@ -109,6 +109,24 @@ var engineMutants = []mutant{
 	{breaks: "Rewind/positions", how: "has one epoch for ever", broker: oneEpoch},
 	{breaks: "Rewind/tail", how: "goes on with the new log", broker: ignoresNewEpochs},
 	{breaks: "Restart/keeps", how: "loses the newest event at a restart", engine: forgetful},
+	{breaks: "Restart/tail", how: "starts at the head when Tail is called again", broker: func(b *broken) {
+		again := false
+		b.takes(func(after push.ID) push.ID {
+			if again {
+				return b.at()
+			}
+			again = true
+			return after
+		})
+	}},
+	{breaks: "Restart/tail", how: "delivers again what it had delivered when the engine went away", broker: func(b *broken) {
+		b.takes(func(after push.ID) push.ID {
+			if after.Seq > 1 {
+				return push.ID{Epoch: after.Epoch, Seq: after.Seq - 1}
+			}
+			return after
+		})
+	}},
 	{breaks: "Reopen/same_log", how: "has a log of its own for each broker", engine: func(in *Instance) {
 		in.Reopen = func(context.Context) (push.Broker, error) { return push.NewMemory(), nil }
 	}},

@@ -57,6 +57,9 @@ var modes = []mode{
 
 func (c check) test(t *testing.T, h *Harness, m mode) {
 	t.Helper()
+	if h.Parallel {
+		t.Parallel()
+	}
 	bubble(t, h, func(tb testing.TB) { tb.Helper(); c.prove(tb, h, m) })
 }
 

@@ -36,6 +36,9 @@ func runStore(t *testing.T, h *Harness) {
 	t.Helper()
 	for _, c := range storeChecks {
 		t.Run(c.name, func(t *testing.T) {
+			if h.Parallel {
+				t.Parallel()
+			}
 			bubble(t, h, func(tb testing.TB) {
 				tb.Helper()
 				c.run(tb, (&env{tester: tb, host: tb, harness: h, mode: raw}).open().Store())

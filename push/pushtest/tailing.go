@@ -33,11 +33,43 @@ func (b *subject) tail(after push.ID) *tailing { return b.tailWith(after, nil) }
 // tailWith runs Tail and calls deliver, if it is not nil, before it notes a
 // batch.
 func (b *subject) tailWith(after push.ID, deliver func([]push.Event) error) *tailing {
+	return b.tailBy(b.Tail, after, deliver)
+}
+
+// tailOn runs Tail as a hub does, until the check ends: an engine that is away
+// does not end it.
+func (b *subject) tailOn(after push.ID) *tailing { return b.tailBy(b.tailAgain, after, nil) }
+
+func (b *subject) tailAgain(ctx context.Context, after push.ID, deliver func([]push.Event) error) error {
+	for {
+		err := b.Tail(ctx, after, func(events []push.Event) error {
+			if len(events) > 0 {
+				after = events[len(events)-1].ID
+			}
+			return deliver(events)
+		})
+		if ctx.Err() != nil || isFinal(err) {
+			return err
+		}
+		b.pause(pollPause)
+	}
+}
+
+// isFinal reports whether it makes no sense to call a Tail again that ended with
+// err.
+func isFinal(err error) bool {
+	var gap *push.TailGap
+	return err == nil || errors.As(err, &gap) || errors.Is(err, push.ErrEpoch) || errors.Is(err, push.ErrClosed)
+}
+
+type tailFunc = func(context.Context, push.ID, func([]push.Event) error) error
+
+func (b *subject) tailBy(tail tailFunc, after push.ID, deliver func([]push.Event) error) *tailing {
 	ctx, cancel := context.WithCancel(b.Context())
 	r := &tailing{env: b.env, cancel: cancel, news: make(chan struct{}, 1), done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
-		r.err = b.Tail(ctx, after, func(events []push.Event) error { return r.deliver(events, deliver) })
+		r.err = tail(ctx, after, func(events []push.Event) error { return r.deliver(events, deliver) })
 		r.mu.Lock()
 		r.returns = true
 		r.mu.Unlock()
