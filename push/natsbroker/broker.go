@@ -22,14 +22,15 @@ type Broker struct {
 	api   string // prefix of the JetStream API's subjects
 	store *store
 
-	life   context.Context //nolint:containedctx // ends with Close, and everything under way with it
-	end    context.CancelFunc
-	repair chan struct{} // holds a token: one at a time creates a stream or an epoch
+	life context.Context //nolint:containedctx // ends with Close, and everything under way with it
+	end  context.CancelFunc
 
 	mu    sync.Mutex
-	seen  push.ID // the newest position that this broker knows to have been in the log
-	gen   uint64  // reconnects of the connection when the log was last looked at
-	stale bool    // look again before the next publish
+	link  context.Context //nolint:containedctx // ends with the connection, and every request with it
+	seen  push.ID         // the newest position that this broker knows to have been in the log
+	past  []uint64        // epochs that were replaced
+	gen   uint64          // reconnects of the connection when the log was last looked at
+	stale bool            // look again before the next publish
 }
 
 var _ push.Broker = (*Broker)(nil)
@@ -49,9 +50,9 @@ func NewWithConfig(js jetstream.JetStream, cfg Config) *Broker {
 	cfg.check()
 	b := &Broker{
 		cfg: cfg, nc: js.Conn(), api: apiPrefix(js.Options()), stale: true,
-		repair: make(chan struct{}, 1),
 	}
 	b.life, b.end = context.WithCancel(context.Background())
+	b.watch()
 	b.js = publisher(b.nc, b.api, cfg.Timeout)
 	b.store = &store{b: b}
 	return b
@@ -95,45 +96,6 @@ func (b *Broker) Close(context.Context) error {
 
 func (b *Broker) closed() bool { return b.life.Err() != nil }
 
-// begin returns a context for one operation: it ends after Timeout, and with
-// Close.
-func (b *Broker) begin(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	if b.closed() {
-		return nil, nil, push.ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	if err := b.connected(); err != nil {
-		return nil, nil, err
-	}
-	ctx, cancel := b.until(ctx)
-	ctx, stop := context.WithTimeoutCause(ctx, b.cfg.Timeout, fmt.Errorf("natsbroker: no answer from NATS in %v", b.cfg.Timeout))
-	return ctx, func() { stop(); cancel() }, nil
-}
-
-// connected returns why the connection is not up, or nil: wrong credentials are
-// told here.
-func (b *Broker) connected() error {
-	s, last := b.nc.Status(), b.nc.LastError()
-	switch {
-	case s == nats.CONNECTED:
-		return nil
-	case s == nats.CLOSED:
-		return fmt.Errorf("%w: the connection was closed for good: connect with nats.MaxReconnects(-1), and close it after the hub", ErrDisconnected)
-	case last != nil:
-		return fmt.Errorf("%w: it is %v: %w", ErrDisconnected, s, last)
-	}
-	return fmt.Errorf("%w: it is %v", ErrDisconnected, s)
-}
-
-// until returns a context that ends with Close as well.
-func (b *Broker) until(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(b.life, func() { cancel(push.ErrClosed) })
-	return ctx, func() { stop(); cancel(nil) }
-}
-
 // explain makes an error of the client one of ours. outer is the caller's
 // context, inner that of begin.
 func (b *Broker) explain(outer, inner context.Context, err error) error {
@@ -168,7 +130,7 @@ func (b *Broker) doubt() {
 // note remembers a position that is in the log.
 func (b *Broker) note(id push.ID) {
 	b.mu.Lock()
-	if id.Epoch != b.seen.Epoch || id.Seq > b.seen.Seq {
+	if id.Epoch == b.seen.Epoch && id.Seq > b.seen.Seq {
 		b.seen = id
 	}
 	b.mu.Unlock()

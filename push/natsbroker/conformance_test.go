@@ -17,6 +17,7 @@ func TestConformance(t *testing.T) {
 	pushtest.Run(t, pushtest.Harness{
 		New:         func(tb testing.TB, rules ...push.Rule) (pushtest.Instance, error) { return instance(tb, rules) },
 		NoEphemeral: true, NoRules: true, NoBytes: true,
+		Parallel: true, Costly: !*long,
 	})
 }
 
@@ -48,7 +49,7 @@ func instance(tb testing.TB, rules []push.Rule) (pushtest.Instance, error) {
 	if err != nil {
 		return pushtest.Instance{}, err
 	}
-	s := sharedServer(tb)
+	s := lease(tb)
 	js := connect(tb, s.url())
 	if _, err := js.AccountInfo(tb.Context()); err != nil { // the connection's own goroutine for answers is not the broker's
 		return pushtest.Instance{}, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -76,8 +77,8 @@ func (b *Broker) look(ctx context.Context) (state, error) {
 		if err != nil {
 			return state{}, err
 		}
-		if lost {
-			if err := b.newEpoch(ctx, s.epoch, seen); err != nil {
+		if lost || b.left(s.epoch) {
+			if err := b.newEpoch(ctx, s.epoch); err != nil {
 				return state{}, err
 			}
 			continue
@@ -90,16 +91,27 @@ func (b *Broker) look(ctx context.Context) (state, error) {
 func (b *Broker) looked(s *state, gen uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if s.head.Epoch != b.seen.Epoch && b.seen.Epoch != 0 {
+		b.past = append(b.past, b.seen.Epoch)
+	}
 	if s.head.Epoch != b.seen.Epoch || s.head.Seq > b.seen.Seq {
 		b.seen = s.head
 	}
 	b.gen, b.stale = gen, false
 }
 
+// left reports whether an epoch is one that this broker has seen replaced: the
+// server came back with files from before that.
+func (b *Broker) left(epoch uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Contains(b.past, epoch)
+}
+
 // info asks for the stream's configuration and state, with the number of
 // messages of each subject that matches filter.
 func (b *Broker) info(ctx context.Context, filter string) (*jetstream.StreamInfo, error) {
-	stream, err := b.js.Stream(ctx, b.cfg.Stream)
+	stream, err := again(ctx, func(ctx context.Context) (jetstream.Stream, error) { return b.js.Stream(ctx, b.cfg.Stream) })
 	if err != nil {
 		return nil, err
 	}
@@ -198,12 +210,12 @@ func (b *Broker) create(ctx context.Context) error {
 
 // firstTick is a stream's first message.
 func (b *Broker) firstTick(ctx context.Context) error {
-	return b.publishTick(ctx, jetstream.WithExpectLastSequence(0))
+	return b.publishTick(ctx, nats.Header{}, jetstream.WithExpectLastSequence(0))
 }
 
 // publishTick publishes a tick, unless another node did.
-func (b *Broker) publishTick(ctx context.Context, opt jetstream.PublishOpt) error {
-	_, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: b.tick(), Header: nats.Header{}}, opt)
+func (b *Broker) publishTick(ctx context.Context, header nats.Header, opt jetstream.PublishOpt) error {
+	_, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: b.tick(), Header: header}, opt)
 	if isConflict(err) {
 		return nil
 	}
@@ -216,15 +228,19 @@ func isConflict(err error) bool {
 		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
+// The headers of the tick that elects the epoch after one that lost its end.
+const (
+	headerAfterEpoch = "Push-After-Epoch"
+	headerEpoch      = "Push-Epoch"
+)
+
 // newEpoch gives the stream another epoch than old, unless it has one. JetStream
-// has no compare-and-set for that: of two nodes at once the later one wins, and
-// both epochs are new.
-func (b *Broker) newEpoch(ctx context.Context, old uint64, seen push.ID) error {
-	select {
-	case b.repair <- struct{}{}:
-		defer func() { <-b.repair }()
-	case <-ctx.Done():
-		return ctx.Err()
+// has no compare-and-set for metadata, but for messages: a tick elects the new
+// epoch, and whoever sees it writes it down.
+func (b *Broker) newEpoch(ctx context.Context, old uint64) error {
+	word, err := b.elect(ctx, old)
+	if err != nil {
+		return err
 	}
 	info, err := b.info(ctx, "")
 	if err != nil || epochOf(info) != old {
@@ -234,11 +250,33 @@ func (b *Broker) newEpoch(ctx context.Context, old uint64, seen push.ID) error {
 	if cfg.Metadata == nil {
 		cfg.Metadata = map[string]string{}
 	}
-	cfg.Metadata[epochKey] = strconv.FormatUint(rand.Uint64(), 36)
+	cfg.Metadata[epochKey] = word
 	if _, err := b.js.UpdateStream(ctx, cfg); err != nil {
-		return fmt.Errorf("stream %q has lost its end (position %d was there); giving it a new epoch: %w", cfg.Name, seen.Seq, err)
+		return fmt.Errorf("stream %q has lost its end; giving it a new epoch: %w", cfg.Name, err)
 	}
 	return nil
+}
+
+// elect returns the epoch after old that all nodes agree on.
+func (b *Broker) elect(ctx context.Context, old uint64) (string, error) {
+	after := strconv.FormatUint(old, 36)
+	for {
+		var last uint64
+		switch m, err := b.get(ctx, getRequest{LastFor: b.tick()}); {
+		case err == nil && m.header.Get(headerAfterEpoch) == after:
+			return m.header.Get(headerEpoch), nil
+		case err == nil:
+			last = m.seq
+		case !errors.Is(err, jetstream.ErrMsgNotFound):
+			return "", err
+		}
+		header := nats.Header{}
+		header.Set(headerAfterEpoch, after)
+		header.Set(headerEpoch, strconv.FormatUint(rand.Uint64(), 36))
+		if err := b.publishTick(ctx, header, jetstream.WithExpectLastSequencePerSubject(last)); err != nil {
+			return "", err
+		}
+	}
 }
 
 // Head implements push.Broker.

@@ -144,7 +144,7 @@ func (b *Broker) keepTicking(ctx context.Context) error {
 	case !errors.Is(err, jetstream.ErrMsgNotFound):
 		return err
 	}
-	return b.publishTick(ctx, jetstream.WithExpectLastSequencePerSubject(last))
+	return b.publishTick(ctx, nats.Header{}, jetstream.WithExpectLastSequencePerSubject(last))
 }
 
 // tickEvery is short enough for gaps to be exact to a sixteenth of the age, and

@@ -6,13 +6,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,15 +26,20 @@ import (
 
 // fewHistories are the random histories of a check, unless -rapid.checks says
 // otherwise: each step of one costs a few requests.
-const fewHistories = "12"
+const fewHistories = "8"
+
+// atATime are the tests that run in parallel, unless -test.parallel says
+// otherwise: most of them wait most of the time.
+const atATime = "6"
 
 func TestMain(m *testing.M) {
-	if f := flag.Lookup("rapid.checks"); f != nil {
-		_ = f.Value.Set(fewHistories)
+	if url := os.Getenv(nodeURL); url != "" {
+		runNode(url)
 	}
+	_, _ = flag.Set("rapid.checks", fewHistories), flag.Set("test.parallel", atATime)
 	flag.Parse()
 	code := m.Run()
-	stopShared()
+	drainPool()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -72,6 +79,7 @@ type server struct {
 	log  lockedLog
 
 	noJetStream bool
+	cluster     bool // JetStream answers when the others are there, too
 }
 
 // lockedLog keeps what a server says.
@@ -93,16 +101,21 @@ func (l *lockedLog) String() string {
 }
 
 func newServer(args ...string) (*server, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = l.Close() }()
 	dir, err := os.MkdirTemp("", "nats")
-	return &server{port: l.Addr().(*net.TCPAddr).Port, dir: dir, args: args}, err
+	return &server{port: freePort(), dir: dir, args: args}, err
 }
 
-func (s *server) url() string { return fmt.Sprintf("nats://127.0.0.1:%d", s.port) }
+// host is an address of this machine that is this process's own, so that nobody
+// takes a server's port while it is down.
+var host = netip.AddrFrom4([4]byte{127, 1 + byte(os.Getpid()>>16), byte(os.Getpid() >> 8), byte(os.Getpid())}).String()
+
+var ports atomic.Int64
+
+// freePort returns a port of host that is not used, and not one that the kernel
+// gives to clients.
+func freePort() int { return int(10_000 + ports.Add(1)) }
+
+func (s *server) url() string { return fmt.Sprintf("nats://%s:%d", host, s.port) }
 
 // start starts the server and waits until it answers.
 func (s *server) start() error { return s.startWith() }
@@ -112,7 +125,7 @@ func (s *server) startWith(opts ...nats.Option) error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(s.port)}, s.args...)
+	args := append([]string{"-a", host, "-p", strconv.Itoa(s.port)}, s.args...)
 	if !s.noJetStream {
 		args = append(args, "-js", "-sd", s.dir)
 	}
@@ -128,7 +141,7 @@ func (s *server) startWith(opts ...nats.Option) error {
 			continue
 		}
 		js, err := jetstream.New(nc)
-		if err == nil && !s.noJetStream {
+		if err == nil && !s.noJetStream && !s.cluster {
 			_, err = js.AccountInfo(context.Background())
 		}
 		nc.Close()
@@ -149,7 +162,39 @@ func (s *server) kill(sig os.Signal) {
 	s.cmd = nil
 }
 
-func (s *server) signal(sig os.Signal) { _ = s.cmd.Process.Signal(sig) }
+// freeze stops the server, and returns when it stands still.
+func (s *server) freeze() error {
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if still, err := s.frozen(); still || err != nil {
+			return err
+		}
+		runtime.Gosched()
+	}
+	return fmt.Errorf("nats-server runs %v after SIGSTOP", patience)
+}
+
+// frozen reports whether all threads are stopped.
+func (s *server) frozen() (bool, error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+	if err != nil || len(threads) == 0 {
+		return false, fmt.Errorf("no threads of nats-server in /proc: %w", err)
+	}
+	for _, path := range threads {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			return false, err
+		}
+		if _, state, ok := strings.Cut(string(stat), ") "); !ok || state[0] != 'T' {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (s *server) thaw() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
 
 func (s *server) restart(sig os.Signal) error {
 	s.kill(sig)
@@ -187,32 +232,47 @@ func (s *server) cutTail(stream string, n int) error {
 	return nil
 }
 
-// shared is a server for the tests that do not need one of their own.
-var shared struct {
+// pool has servers that run and that no test uses.
+var pool struct {
 	sync.Mutex
-	*server
+	free []*server
 }
 
-func sharedServer(tb testing.TB) *server {
+// lease returns a server that is the test's own until it ends: it may be killed.
+func lease(tb testing.TB) *server {
 	tb.Helper()
-	shared.Lock()
-	defer shared.Unlock()
-	if shared.server == nil {
-		s, err := newServer()
-		if err == nil {
-			err = s.start()
-		}
-		if err != nil {
-			tb.Fatalf("nats-server: %v", err)
-		}
-		shared.server = s
+	pool.Lock()
+	defer pool.Unlock()
+	if n := len(pool.free); n > 0 {
+		s := pool.free[n-1]
+		pool.free = pool.free[:n-1]
+		tb.Cleanup(s.giveBack)
+		return s
 	}
-	return shared.server
+	s, err := newServer()
+	if err == nil {
+		tb.Cleanup(s.giveBack)
+		err = s.start()
+	}
+	if err != nil {
+		tb.Fatalf("nats-server: %v", err)
+	}
+	return s
 }
 
-func stopShared() {
-	if shared.server != nil {
-		shared.remove()
+func (s *server) giveBack() {
+	pool.Lock()
+	defer pool.Unlock()
+	if s.cmd == nil {
+		s.remove()
+		return
+	}
+	pool.free = append(pool.free, s)
+}
+
+func drainPool() {
+	for _, s := range pool.free {
+		s.remove()
 	}
 }
 

@@ -3,6 +3,7 @@ package natsbroker
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -27,7 +28,7 @@ func (b *Broker) Tail(ctx context.Context, after push.ID, deliver func([]push.Ev
 		return push.ErrClosed
 	}
 	outer := ctx
-	ctx, cancel := b.until(ctx)
+	ctx, cancel := until(ctx, b.life)
 	defer cancel()
 	t := &tail{Broker: b, ctx: ctx, deliver: deliver, pos: after, at: after.Seq}
 	err := t.run()
@@ -96,36 +97,37 @@ func (t *tail) backlog() error {
 	}
 }
 
-func (t *tail) pageOfAll() (push.Page, error) {
+// looking looks at the log and calls f with what it has found.
+func (t *tail) looking(f func(context.Context, *state) error) error {
 	ctx, cancel, err := t.begin(t.ctx)
 	if err != nil {
-		return push.Page{}, err
+		return err
 	}
 	defer cancel()
 	s, err := t.look(ctx)
-	if err != nil {
-		return push.Page{}, err
+	if err == nil {
+		err = f(ctx, &s)
 	}
-	if !t.pos.IsZero() && t.pos.Epoch != s.epoch {
-		return push.Page{}, t.end(push.ErrEpoch)
+	if err != nil && !t.final && ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	return t.all(s).page(ctx)
+	return err
+}
+
+func (t *tail) pageOfAll() (p push.Page, err error) {
+	err = t.looking(func(ctx context.Context, s *state) (err error) {
+		if !t.pos.IsZero() && t.pos.Epoch != s.epoch {
+			return t.end(push.ErrEpoch)
+		}
+		p, err = t.all(*s).page(ctx)
+		return err
+	})
+	return p, err
 }
 
 // verify looks whether the log still has the position, and nothing was removed
 // behind it that no event follows.
-func (t *tail) verify() error {
-	ctx, cancel, err := t.begin(t.ctx)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	s, err := t.look(ctx)
-	if err != nil {
-		return err
-	}
-	return t.judge(ctx, &s)
-}
+func (t *tail) verify() error { return t.looking(t.judge) }
 
 func (t *tail) judge(ctx context.Context, s *state) error {
 	known, err := t.knows(ctx, s, t.pos)
@@ -164,32 +166,19 @@ func (t *tail) all(s state) *reading {
 
 // hole ends a Tail whose feed has left out what lies before a sequence.
 func (t *tail) hole(next uint64) error {
-	ctx, cancel, err := t.begin(t.ctx)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	s, err := t.look(ctx)
-	if err != nil {
-		return err
-	}
-	if s.epoch != t.pos.Epoch {
-		return t.end(push.ErrEpoch)
-	}
-	return t.gap(ctx, &s, next-1)
+	return t.looking(func(ctx context.Context, s *state) error {
+		if s.epoch != t.pos.Epoch {
+			return t.end(push.ErrEpoch)
+		}
+		return t.gap(ctx, s, next-1)
+	})
 }
 
 // probe looks at the log, whatever the feed says.
-func (t *tail) probe() error {
-	ctx, cancel, err := t.begin(t.ctx)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	s, err := t.look(ctx)
+func (t *tail) probe() error { return t.looking(t.compare) }
+
+func (t *tail) compare(ctx context.Context, s *state) error {
 	switch {
-	case err != nil:
-		return err
 	case s.epoch != t.pos.Epoch:
 		return t.end(push.ErrEpoch)
 	case t.awaited > t.at:
@@ -258,6 +247,9 @@ func (t *tail) take(f *feed) error {
 		t.at = s.seq
 		if e, ok := t.event(&s, t.pos.Epoch); ok {
 			events = append(events, e)
+		} else if s.header.Get(headerAfterEpoch) == strconv.FormatUint(t.pos.Epoch, 36) {
+			broken = errReplaced
+			break
 		}
 	}
 	if len(events) > 0 {
@@ -273,7 +265,27 @@ func (t *tail) take(f *feed) error {
 	if beyond > 0 {
 		return t.hole(beyond)
 	}
+	if errors.Is(broken, errReplaced) {
+		return t.replaced()
+	}
 	return broken
+}
+
+// errReplaced says that a tick elected another epoch.
+var errReplaced = errors.New("natsbroker: the log has another epoch")
+
+// replaced has the new epoch written down, whether or not who called for the
+// election lives to do it.
+func (t *tail) replaced() error {
+	return t.looking(func(ctx context.Context, s *state) error {
+		if s.epoch != t.pos.Epoch {
+			return t.end(push.ErrEpoch)
+		}
+		if err := t.newEpoch(ctx, t.pos.Epoch); err != nil {
+			return err
+		}
+		return errDoubt
+	})
 }
 
 // feed is a consumer and what it has brought.
@@ -296,9 +308,11 @@ func (t *tail) feed() (*feed, error) {
 		return nil, err
 	}
 	defer cancel()
-	c, err := t.js.CreateConsumer(ctx, t.cfg.Stream, jetstream.ConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: t.at + 1,
-		AckPolicy: jetstream.AckNonePolicy, MaxDeliver: 1, MemoryStorage: true, Replicas: 1, InactiveThreshold: 30 * time.Second,
+	c, err := again(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		return t.js.CreateConsumer(ctx, t.cfg.Stream, jetstream.ConsumerConfig{
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: t.at + 1,
+			AckPolicy: jetstream.AckNonePolicy, MaxDeliver: 1, MemoryStorage: true, Replicas: 1, InactiveThreshold: 30 * time.Second,
+		})
 	})
 	if err != nil {
 		return nil, err

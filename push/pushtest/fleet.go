@@ -301,6 +301,7 @@ func (p *fleetPublisher) publish(notes []note) {
 		}
 		p.run.mu.Lock()
 		for _, n := range answer {
+			n.at = time.Now()
 			p.run.ledger[n.Data] = n
 		}
 		p.run.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/dualpush-go/dualpush/push"
 )
@@ -24,7 +25,7 @@ type fleetClient struct {
 	past     []uint64
 	got      map[string]int // how often, by Data
 	ids      map[string]push.ID
-	gaps     []push.Gap
+	gaps     []fleetGap
 	errs     []error
 }
 
@@ -131,7 +132,7 @@ func (c *fleetClient) take(t told) {
 
 // gap takes what a client is told of a hole. An epoch never comes back.
 func (c *fleetClient) gap(g push.Gap) {
-	c.gaps = append(c.gaps, g)
+	c.gaps = append(c.gaps, fleetGap{g, time.Now()})
 	switch {
 	case g.Reason == push.ReasonEpoch:
 		if !c.run.Loses {
@@ -156,7 +157,7 @@ func (c *fleetClient) judge(i int) {
 			continue
 		}
 		switch got := c.got[n.Data]; {
-		case got == 0 && !slices.ContainsFunc(c.gaps, func(g push.Gap) bool { return tells(g, n.ID) }):
+		case got == 0 && !slices.ContainsFunc(c.gaps, func(g fleetGap) bool { return g.tells(n) }):
 			c.run.Errorf("client %d of %q: %q, acknowledged as %v, never came, and no gap tells it; gaps %v", i, c.topics, n.Data, n.ID, c.gaps)
 		case got > 1 && len(c.past) == 0:
 			c.run.Errorf("client %d of %q: %q came %d times", i, c.topics, n.Data, got)
@@ -171,19 +172,26 @@ func (c *fleetClient) judge(i int) {
 	}
 }
 
-func (c *fleetClient) missesSomethingIn(g push.Gap) bool {
+func (c *fleetClient) missesSomethingIn(g fleetGap) bool {
 	for _, n := range c.run.ledger {
-		if c.got[n.Data] == 0 && tells(g, n.ID) && slices.ContainsFunc(c.topics, func(p string) bool { return push.Match(p, n.Topic) }) {
+		if c.got[n.Data] == 0 && g.tells(n) && slices.ContainsFunc(c.topics, func(p string) bool { return push.Match(p, n.Topic) }) {
 			return true
 		}
 	}
 	return false
 }
 
-// tells reports whether a gap tells that the event with an ID is gone.
-func tells(g push.Gap, id push.ID) bool {
-	if g.Reason == push.ReasonEpoch && id.Epoch == g.From.Epoch && id.Seq > g.From.Seq {
-		return true
+// fleetGap is a gap and when it was told.
+type fleetGap struct {
+	push.Gap
+	at time.Time
+}
+
+// tells reports whether a gap tells that an event is gone. One of reason epoch
+// tells it of all that was acknowledged before, under whatever epoch.
+func (g fleetGap) tells(n note) bool {
+	if g.Reason == push.ReasonEpoch {
+		return n.at.Before(g.at)
 	}
-	return id.Epoch == g.To.Epoch && id.Seq <= g.To.Seq && (id.Epoch != g.From.Epoch || id.Seq > g.From.Seq)
+	return n.ID.Epoch == g.To.Epoch && n.ID.Seq > g.From.Seq && n.ID.Seq <= g.To.Seq
 }

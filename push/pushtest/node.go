@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"time"
 
 	"github.com/dualpush-go/dualpush/push"
 )
@@ -20,6 +21,8 @@ type note struct {
 	ID    push.ID `json:"id,omitzero"`
 	Topic string  `json:"topic"`
 	Data  string  `json:"data"` // unlike any other's; it is the idempotency key, too
+
+	at time.Time // when it was acknowledged
 }
 
 // ask is what a client says to a node, one JSON value a line: publish these, or
