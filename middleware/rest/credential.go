@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -95,12 +96,11 @@ func (q *request) explicit(c credential) bool {
 // sends along whichever page makes it ask.
 func isDeliberate(r *http.Request) bool {
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	switch strings.ToLower(scheme) {
-	case "", "basic", "digest", "ntlm", "negotiate":
-		return false
-	}
-	return true
+	return !slices.ContainsFunc(askedFor, func(s string) bool { return strings.EqualFold(s, scheme) })
 }
+
+// askedFor are the schemes for which browsers ask their users; "" is none.
+var askedFor = []string{"", "Basic", "Digest", "NTLM", "Negotiate"}
 
 // isToken reports whether s has the form of a bearer token (RFC 6750 section
 // 2.1).
