@@ -7,6 +7,7 @@ MAKEFLAGS   += --no-print-directory
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BROWSER  := examples/wall/browser
 OAUTH    := examples/oauth/browser
+CLUSTER  := examples/cluster/browser
 CLIENT   := client
 
 ADDR      ?= 127.0.0.1:8080
@@ -20,7 +21,7 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 each    = for dir in $(MODULES); do echo "== .$${dir\#$(CURDIR)}: $(1)"; (cd "$$dir" && GOWORK=off $(1)) || exit 1; done
 
 .DEFAULT_GOAL := help
-.PHONY: help test install vet fmt test-go test-client soak-client bench-client test-browser client lint fuzz bench bench-all soak wall oauth
+.PHONY: help test install vet fmt test-go test-client soak-client bench-client test-browser client lint fuzz bench bench-all soak wall oauth cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +58,7 @@ client: install ## build the browser client, which is committed
 test-browser: ## the examples in real browsers, against servers with the race detector
 	@cd $(BROWSER) && npm test
 	@cd $(OAUTH) && npm test
+	@cd $(CLUSTER) && npm test
 
 lint: ## golangci-lint, pinned, in every module
 	@$(call each,go run $(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...)
@@ -84,3 +86,6 @@ wall: ## run the wall on ADDR (127.0.0.1:8080)
 
 oauth: ## run the example with log-in on ADDR (127.0.0.1:8080)
 	@go run ./examples/oauth -addr $(ADDR)
+
+cluster: ## run the wall on three nodes on ADDR (127.0.0.1:8080)
+	@go -C examples/cluster run . -addr $(ADDR)

@@ -98,6 +98,11 @@ func TestThePageIsServedWithItsGuards(t *testing.T) {
 			t.Errorf("%s: the content policy is %q", path, policy)
 		}
 	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if res := p.get(t, path, "*/*"); res.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", path, res.Status)
+		}
+	}
 	if res := p.get(t, "/nothing", "*/*"); res.StatusCode != http.StatusNotFound {
 		t.Errorf("/nothing: %s, want 404", res.Status)
 	}
@@ -122,7 +127,7 @@ func TestSignalDrainsLiveStreams(t *testing.T) {
 	if err := p.drain(t, syscall.SIGTERM); err != nil {
 		t.Errorf("the wall ended with %v", err)
 	}
-	if took := time.Since(begun); took > drainTime+time.Second {
+	if took := time.Since(begun); took > 6*time.Second {
 		t.Errorf("draining took %v", took)
 	}
 	body, err := io.ReadAll(stream.Body)
@@ -163,7 +168,9 @@ func TestAPostIsAnsweredAndInTheHistory(t *testing.T) {
 	var page struct {
 		Items []struct {
 			Event string `json:"event"`
-			Data  post   `json:"data"`
+			Data  struct {
+				Text string `json:"text"`
+			} `json:"data"`
 		} `json:"items"`
 	}
 	if err := json.NewDecoder(p.get(t, "/push/topics/wall?limit=20", "application/json").Body).Decode(&page); err != nil {

@@ -4,7 +4,7 @@
 
 import { connect } from "/push/client.js";
 
-const TOPICS = ["wall", "wall/visitors"];
+export const TOPICS = ["wall", "wall/visitors"];
 
 export class Link {
   #push;
@@ -12,14 +12,14 @@ export class Link {
 
   // on.event(envelope, transport), on.gap(gap), on.open(transport),
   // on.lost(problem), which is undefined if it was not the network
-  constructor(url, cursor, on) {
-    Object.assign(this, { url, cursor, on });
+  constructor(url, cursor, on, topics = TOPICS) {
+    Object.assign(this, { url, cursor, on, topics });
   }
 
   // use reads over one transport, or with "auto" over the best that works.
   use(choice) {
     this.#retire();
-    const push = connect(this.url, { topics: TOPICS, after: this.cursor, ...(choice !== "auto" && { transports: [choice] }) });
+    const push = connect(this.url, { topics: this.topics, after: this.cursor, ...(choice !== "auto" && { transports: [choice] }) });
     push.onmessage = (e) => this.on.event(e.detail, push.transport);
     push.ongap = (e) => this.on.gap(e.data);
     push.onopen = () => this.on.open(push.transport);
@@ -33,7 +33,7 @@ export class Link {
     if (!old) return;
     this.cursor = old.cursor || this.cursor;
     old.onmessage = old.ongap = old.onopen = old.onerror = null;
-    old.unsubscribe(TOPICS);
+    old.unsubscribe(this.topics);
     this.on.lost();
     await Promise.allSettled(this.#posting);
     old.close();

@@ -1,4 +1,4 @@
-package main
+package wall
 
 import (
 	"embed"
@@ -14,13 +14,19 @@ var files embed.FS
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// page serves the wall's page and what it needs.
-func page() http.Handler {
+// web returns the files of the wall's page.
+func web() fs.FS {
 	web, err := fs.Sub(files, "web")
 	if err != nil {
 		panic(err) // it is embedded
 	}
-	serve := http.FileServerFS(web)
+	return web
+}
+
+// Page serves the files of a page, with headers that keep everything else out of
+// it.
+func Page(files fs.FS) http.Handler {
+	serve := http.FileServerFS(files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", contentPolicy)

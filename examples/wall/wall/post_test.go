@@ -1,4 +1,4 @@
-package main
+package wall
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 // receive publishes as a client does and returns what the log has then.
 func receive(t *testing.T, e push.Event) (string, error) {
 	t.Helper()
-	w := newWall(0)
+	w := New(Memory(), Options{})
 	t.Cleanup(func() { _ = w.hub.Shutdown(t.Context()) })
 	if _, err := w.hub.Receive(t.Context(), &push.Inbound{Event: &e}); err != nil {
 		return "", err
@@ -84,7 +84,7 @@ func TestOtherTopicsAreOpen(t *testing.T) {
 }
 
 func TestTheWallKeepsTheNewest200PostsHoweverOld(t *testing.T) {
-	w := newWall(0)
+	w := New(Memory(), Options{})
 	t.Cleanup(func() { _ = w.hub.Shutdown(t.Context()) })
 	for range 250 {
 		e := postOf(`{"text":"x"}`)
