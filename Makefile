@@ -14,6 +14,7 @@ ADDR      ?= 127.0.0.1:8080
 BENCH     ?= .
 FUZZTIME  ?= 30s
 SOAK      ?= 10
+FLEETS    ?= push/natsbroker
 
 # The modules of the workspace. Each is tested alone, as its users see it: a
 # workspace would unify their versions.
@@ -21,7 +22,7 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 each    = for dir in $(MODULES); do echo "== .$${dir\#$(CURDIR)}: $(1)"; (cd "$$dir" && GOWORK=off $(1)) || exit 1; done
 
 .DEFAULT_GOAL := help
-.PHONY: help test install vet fmt test-go test-client soak-client bench-client test-browser client lint fuzz bench bench-all soak wall oauth cluster
+.PHONY: help test install vet fmt test-go test-client soak-client bench-client soak-fleet test-browser client lint fuzz bench bench-all soak wall oauth cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +77,9 @@ bench: ## Go benchmarks (BENCH is a pattern), then ours, floors and peers, with 
 
 bench-all: ## every test of every peer, of npm and Debian too (installs them): 2 h
 	@$(MAKE) -C bench all
+
+soak-fleet: ## a million deliveries by two nodes, which are killed 50 times, as is the engine: 5 min an engine
+	@for dir in $(FLEETS); do (cd $$dir && GOWORK=off go test -run 'TestFleetSurvivesKills' -long -v -timeout 60m . | grep -v INF); done
 
 soak: ## the tests SOAK (10) times over, to find what fails rarely
 	@$(call each,go test -race -shuffle=on -count=$(SOAK) -timeout 60m ./...)

@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dualpush-go/dualpush/push/natsbroker"
-	"github.com/dualpush-go/dualpush/push/pushtest"
+	"github.com/dualpush-go/dualpush/push/pushtest/fleet"
 )
 
 // nodeURL and nodeReplicas make this test binary a node of a fleet.
@@ -25,7 +25,7 @@ const (
 )
 
 // long makes the tests as long as they are worth; see make soak-fleet.
-var long = flag.Bool("long", false, "1,000,000 deliveries, 50 kills of nodes and 50 of the server; every page")
+var long = flag.Bool("long", false, "1,000,000 deliveries, 50 kills of nodes and 50 of the server; every page of the suite")
 
 func nodeConfig() natsbroker.Config {
 	cfg := natsbroker.Config{Count: -1, Timeout: 3 * time.Second}
@@ -38,7 +38,7 @@ func runNode(url string) {
 	if err == nil {
 		var js jetstream.JetStream
 		if js, err = jetstream.New(nc); err == nil {
-			err = pushtest.RunNode(natsbroker.NewWithConfig(js, nodeConfig()))
+			err = fleet.Main(natsbroker.NewWithConfig(js, nodeConfig()))
 		}
 	}
 	if err != nil {
@@ -49,15 +49,15 @@ func runNode(url string) {
 }
 
 // processes returns a Start whose nodes are processes that know these servers.
-func processes(replicas int, servers ...*server) func() (pushtest.Node, error) {
+func processes(replicas int, servers ...*server) func() (fleet.Node, error) {
 	urls := make([]string, len(servers))
 	for i, s := range servers {
 		urls[i] = s.url()
 	}
-	return func() (pushtest.Node, error) {
+	return func() (fleet.Node, error) {
 		cmd := exec.Command(os.Args[0], "-test.run=^$")
 		cmd.Env = append(os.Environ(), nodeURL+"="+strings.Join(urls, ","), nodeReplicas+"="+fmt.Sprint(replicas))
-		return pushtest.StartNode(cmd)
+		return fleet.StartProcess(cmd)
 	}
 }
 
@@ -65,7 +65,7 @@ func processes(replicas int, servers ...*server) func() (pushtest.Node, error) {
 // Nothing is lost, doubled or reordered, and there is no gap.
 func TestFleetSurvivesKills(t *testing.T) {
 	s := ownServer(t)
-	f := pushtest.Fleet{
+	f := fleet.Fleet{
 		Start: processes(1, s), Nodes: 2, Clients: 40, Events: 4500, NodeKills: 5, Breaks: 5,
 		Break: func(int) error { return s.restart(syscall.SIGKILL) },
 	}
@@ -74,9 +74,9 @@ func TestFleetSurvivesKills(t *testing.T) {
 		f.Events, f.NodeKills, f.Breaks, want = 10*f.Events, 50, 50, 10*want
 	}
 	out := f.Run(t)
-	t.Logf("%d deliveries, %d reconnects; %v after the last fault all were at the head", out.Deliveries, out.Reconnects, out.Converged)
-	if out.Deliveries < want {
-		t.Errorf("%d deliveries, want %d at least", out.Deliveries, want)
+	t.Logf("%d deliveries, %+v", out.All(), out)
+	if out.All() < want {
+		t.Errorf("%d deliveries, want %d at least", out.All(), want)
 	}
 }
 
@@ -85,7 +85,7 @@ func TestFleetSurvivesKills(t *testing.T) {
 func TestFleetSurvivesPauses(t *testing.T) {
 	t.Parallel()
 	s := ownServer(t)
-	out := pushtest.Fleet{
+	out := fleet.Fleet{
 		Start: processes(1, s), Clients: 10, Events: 1000, NodeKills: 1, Breaks: 2,
 		Break: func(int) error {
 			if err := s.freeze(); err != nil {
@@ -106,7 +106,7 @@ func TestFleetSurvivesPauses(t *testing.T) {
 func TestFleetIsToldOfALostEnd(t *testing.T) {
 	t.Parallel()
 	s := ownServer(t)
-	out := pushtest.Fleet{
+	out := fleet.Fleet{
 		Start: processes(1, s), Clients: 10, Events: 1000, NodeKills: 1, Breaks: 3, Loses: true,
 		Break: func(int) error {
 			s.kill(syscall.SIGKILL)
@@ -126,7 +126,7 @@ func TestFleetIsToldOfALostEnd(t *testing.T) {
 // stream's leader is killed, another takes over.
 func TestClusterLosesItsLeader(t *testing.T) {
 	servers := cluster(t)
-	out := pushtest.Fleet{
+	out := fleet.Fleet{
 		Start: processes(3, servers...), Clients: 20, Events: 1500, NodeKills: 2, Breaks: 3, Converge: 5 * time.Second,
 		Break: func(n int) error {
 			return stopLeader(t, servers, []os.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGTERM}[n])

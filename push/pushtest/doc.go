@@ -32,9 +32,8 @@
 //
 // # Several nodes
 //
-// A Fleet runs nodes over one log, as processes of their own, and clients that
-// read and publish through whatever node answers, while nodes are killed and the
-// engine is broken. It checks the invariants of docs/PROTOCOL.md at its readers.
+// Package fleet, next to this one, runs nodes over one log as processes of their
+// own, and kills them.
 //
 // # Time
 //

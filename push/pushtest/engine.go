@@ -239,6 +239,7 @@ func restartTail(t *env) {
 	events := b.mixed()
 	for range 3 {
 		b.restart()
+		b.settle() // what is published now is for the next Tail
 		events = append(events, b.resume("a"))
 		same(t, "Tail", r.until(events[len(events)-1].ID), events)
 	}
