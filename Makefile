@@ -14,7 +14,7 @@ ADDR      ?= 127.0.0.1:8080
 BENCH     ?= .
 FUZZTIME  ?= 30s
 SOAK      ?= 10
-FLEETS    ?= push/natsbroker
+FLEETS    ?= push/natsbroker push/redisbroker
 
 # The modules of the workspace. Each is tested alone, as its users see it: a
 # workspace would unify their versions.

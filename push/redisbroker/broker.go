@@ -78,12 +78,13 @@ func (b *Broker) usable(ctx context.Context) error {
 // failed makes an error of the client one of ours. What the server itself has
 // said stays as it is: it names what is wrong.
 func (b *Broker) failed(ctx context.Context, doing string, err error) error {
+	b.mu.Lock()
+	b.looked = time.Time{} // it may be another server when it is back
+	b.mu.Unlock()
 	var said redis.Error
 	switch e := b.usable(ctx); {
 	case e != nil:
 		return e
-	case errors.Is(err, redis.Nil):
-		return err
 	case redis.HasErrorPrefix(err, "OOM"):
 		return fmt.Errorf("redisbroker: %s: the server is full: raise maxmemory or keep less: %w", doing, err)
 	case errors.As(err, &said):
@@ -118,7 +119,7 @@ func (b *Broker) state(ctx context.Context) (state, error) {
 const lookPause = 10 * time.Second
 
 // aboutScript asks the server that has the log. Its key is only for Cluster.
-var aboutScript = redis.NewScript(`return {redis.call('INFO', 'server'), redis.call('INFO', 'memory')}`)
+var aboutScript = redis.NewScript(always + `return {redis.call('INFO', 'server'), redis.call('INFO', 'memory')}`)
 
 // look returns ErrConfig if the server cannot keep a log, or would drop parts of
 // it when it is full.
@@ -129,11 +130,13 @@ func (b *Broker) look(ctx context.Context) error {
 	if fresh {
 		return nil
 	}
-	reply, err := b.eval(ctx, "looking at the server", aboutScript, b.keys.log())
+	about, err := exchange(ctx, b, "looking at the server", func(ctx context.Context) ([]string, error) {
+		return aboutScript.Run(ctx, b.rdb, []string{b.keys.topics()}).StringSlice()
+	})
 	if err != nil {
 		return err
 	}
-	if err := right(fmt.Sprint(reply...)); err != nil {
+	if err := right(strings.Join(about, "")); err != nil {
 		return err
 	}
 	b.mu.Lock()

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/dualpush-go/dualpush/push"
 )
 
@@ -82,12 +80,6 @@ func (b *Broker) tryPage(ctx context.Context, q push.Query, patterns []string, w
 	return r.page(), nil
 }
 
-// topic is one that may have events on the page.
-type topic struct {
-	name   string
-	newest uint64 // the sequence of its newest event, at least
-}
-
 // matching returns the topics that have, or had, events from the position on
 // and match: those with the newest events first.
 func (r *reading) matching(ctx context.Context, patterns []string, whole bool) ([]topic, error) {
@@ -104,7 +96,7 @@ func (r *reading) matching(ctx context.Context, patterns []string, whole bool) (
 		}
 	}
 	if len(wild) > 0 {
-		more, err := r.index(ctx, wild, named, whole)
+		more, err := r.matches(ctx, wild, named, whole)
 		if err != nil {
 			return nil, err
 		}
@@ -116,27 +108,27 @@ func (r *reading) matching(ctx context.Context, patterns []string, whole bool) (
 	return list, nil
 }
 
-// index returns the topics that match patterns and are not in the list yet.
-func (r *reading) index(ctx context.Context, wild []string, named map[string]bool, whole bool) (list []topic, err error) {
+// matches returns the topics of the index that match patterns and are not in
+// the list yet.
+func (r *reading) matches(ctx context.Context, wild []string, named map[string]bool, whole bool) (list []topic, err error) {
 	lowest := "-inf"
 	if !whole {
 		lowest = strconv.FormatUint(r.q.After.Seq, 10)
 	}
 	for highest := "+inf"; ; {
-		names, err := r.b.names(ctx, redis.ZRangeArgs{Start: highest, Stop: lowest, Rev: true, Count: nameChunk})
+		topics, err := r.b.index(ctx, highest, lowest, nameChunk, "REV")
 		if err != nil {
 			return nil, err
 		}
-		for _, z := range names {
-			name, _ := z.Member.(string)
-			if name != "" && !named[name] && slices.ContainsFunc(wild, func(p string) bool { return p == everything[0] || push.Match(p, name) }) {
-				list = append(list, topic{name, uint64(z.Score)})
+		for _, t := range topics {
+			if t.name != "" && !named[t.name] && slices.ContainsFunc(wild, func(p string) bool { return p == everything[0] || push.Match(p, t.name) }) {
+				list = append(list, t)
 			}
 		}
-		if len(names) < nameChunk {
+		if len(topics) < nameChunk {
 			return list, nil
 		}
-		highest = "(" + score(names[len(names)-1])
+		highest = beyond(topics)
 	}
 }
 

@@ -13,7 +13,13 @@ import (
 // otherwise: each step of one is an exchange with a server.
 const fewHistories = "25"
 
+// long makes the tests as long as they are worth; see make soak-fleet.
+var long = flag.Bool("long", false, "1,000,000 deliveries, 50 kills of nodes and 50 of the server; every page")
+
 func TestMain(m *testing.M) {
+	if socket := os.Getenv(nodeSocket); socket != "" {
+		runNode(socket)
+	}
 	if f := flag.Lookup("rapid.checks"); f != nil {
 		_ = f.Value.Set(fewHistories)
 	}

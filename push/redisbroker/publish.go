@@ -3,6 +3,7 @@ package redisbroker
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -184,7 +185,7 @@ func (w *writer) send(calls []*call) {
 	}
 	reply, err := b.eval(context.Background(), "publishing", publishScript, keys, args...)
 	if err != nil {
-		refuse(calls, err)
+		refuse(calls, suspect(err, calls))
 		return
 	}
 	s, ids := b.learn(reply), reply[5:]
@@ -192,6 +193,21 @@ func (w *writer) send(calls []*call) {
 		c.ids, c.err = s.ids(ids[:len(c.entries)])
 		ids = ids[len(c.entries):]
 	}
+}
+
+// lowestLimit is the lowest proto-max-bulk-len that a server can have. One that
+// gets more than its own closes the connection without a word.
+const lowestLimit = 1 << 20
+
+func suspect(err error, calls []*call) error {
+	for _, c := range calls {
+		for _, e := range c.entries {
+			if len(e.content) > lowestLimit && errors.Is(err, ErrDisconnected) {
+				return fmt.Errorf("%w (an event takes %d bytes: is the server's proto-max-bulk-len above that?)", err, len(e.content))
+			}
+		}
+	}
+	return err
 }
 
 func refuse(calls []*call, err error) {

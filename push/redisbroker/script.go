@@ -3,6 +3,7 @@ package redisbroker
 import (
 	"context"
 	_ "embed" // the scripts
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -31,15 +32,23 @@ var (
 	sweepLua string
 )
 
-// Each script begins with state: whatever touches the log first looks whether
-// it still is the one that this process knows. Scripts run on the master.
+// Scripts are refused by a server that is not the master, as the first line has
+// it: one that was cut off must not say that there is nothing new. Those that
+// work when the server is full say so.
+const (
+	master = "#!lua\n"
+	always = "#!lua flags=allow-oom\n"
+)
+
+// Each script on the log begins with state: whatever touches it first looks
+// whether it still is the one that this process knows.
 var (
-	headScript    = redis.NewScript(stateLua + headLua)
-	publishScript = redis.NewScript(stateLua + publishLua)
-	tailScript    = redis.NewScript(stateLua + tailLua)
-	pageScript    = redis.NewScript(stateLua + pageLua)
-	purgeScript   = redis.NewScript(stateLua + purgeLua)
-	sweepScript   = redis.NewScript(stateLua + sweepLua)
+	headScript    = redis.NewScript(always + stateLua + headLua)
+	publishScript = redis.NewScript(master + stateLua + publishLua)
+	tailScript    = redis.NewScript(always + stateLua + tailLua)
+	pageScript    = redis.NewScript(always + stateLua + pageLua)
+	purgeScript   = redis.NewScript(always + stateLua + purgeLua)
+	sweepScript   = redis.NewScript(always + stateLua + sweepLua)
 )
 
 // keys names the keys of a log, all in one hash slot.
@@ -67,7 +76,7 @@ func (b *Broker) eval(ctx context.Context, doing string, s *redis.Script, keys [
 }
 
 // exchange does something with the server. It ends with ctx and after Timeout,
-// whatever the client's own settings are.
+// whatever the client's own settings are. redis.Nil stays as it is.
 func exchange[T any](ctx context.Context, b *Broker, doing string, do func(context.Context) (T, error)) (T, error) {
 	inner, cancel := context.WithTimeout(ctx, b.cfg.Timeout)
 	defer cancel()
@@ -86,7 +95,7 @@ func exchange[T any](ctx context.Context, b *Broker, doing string, do func(conte
 	case <-inner.Done():
 		r.err = inner.Err()
 	}
-	if r.err != nil {
+	if r.err != nil && !errors.Is(r.err, redis.Nil) {
 		r.err = b.failed(ctx, doing, r.err)
 	}
 	return r.v, r.err

@@ -25,7 +25,6 @@ type server struct {
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
-	out *bytes.Buffer
 }
 
 // Ways to be durable.
@@ -61,24 +60,62 @@ func newServer(tb testing.TB, args ...string) *server {
 }
 
 func (s *server) socket() string { return filepath.Join(s.dir, "redis.sock") }
+func (s *server) data() string   { return filepath.Join(s.dir, "data") }
+
+// said returns what the server has logged since it was started.
+func (s *server) said() string {
+	b, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	return fmt.Sprint(string(b), err)
+}
 
 // start starts the server and waits until it has loaded its data.
 func (s *server) start() {
 	s.tb.Helper()
-	args := append([]string{"--port", "0", "--unixsocket", s.socket(), "--dir", s.dir, "--save", "", "--loglevel", "warning"}, s.args...)
+	s.startAt(s.socket())
+}
+
+func (s *server) startAt(socket string) {
+	s.tb.Helper()
+	if err := os.MkdirAll(s.data(), 0o700); err != nil {
+		s.tb.Fatal(err)
+	}
+	args := append([]string{
+		"--port", "0", "--unixsocket", socket, "--dir", s.data(), "--save", "", "--loglevel", "warning",
+		"--logfile", filepath.Join(s.dir, "log"),
+	}, s.args...)
 	s.mu.Lock()
-	s.out = &bytes.Buffer{}
 	s.cmd = exec.Command("redis-server", args...)
-	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	err := s.cmd.Start()
 	s.mu.Unlock()
 	if err != nil {
 		s.tb.Fatalf("redis-server: %v (make install installs it)", err)
 	}
-	rdb := s.client()
-	defer rdb.Close()
-	s.eventually("the server answers", func() bool { return rdb.Ping(context.Background()).Err() == nil })
+	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, DialerRetries: 1})
+	defer closeClient(s.tb, rdb)
+	eventually(s.tb, "the server answers", func() bool { return rdb.Ping(context.Background()).Err() == nil })
+}
+
+// cutLog removes the newest n transactions, of those that are there, from the
+// server's append-only file while it is down: what a machine that lost its power
+// had not written.
+func (s *server) cutLog(n int) error {
+	files, err := filepath.Glob(filepath.Join(s.data(), "appendonlydir", "*.incr.aof"))
+	if err != nil || len(files) != 1 {
+		return fmt.Errorf("append-only files %q, want one: %w", files, err)
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		return err
+	}
+	for range n {
+		at := bytes.LastIndex(data, []byte("*1\r\n$5\r\nMULTI\r\n"))
+		if at < 0 {
+			break
+		}
+		data = data[:at]
+	}
+	return os.Truncate(files[0], int64(len(data)))
 }
 
 // kill is kill -9.
@@ -131,20 +168,15 @@ func closeClient(tb testing.TB, rdb redis.UniversalClient) {
 	}
 }
 
-func (s *server) eventually(what string, ok func() bool) {
-	s.tb.Helper()
-	eventually(s.tb, what, 30*time.Second, ok)
-	_ = s.out
-}
-
 // eventually waits until ok.
-func eventually(tb testing.TB, what string, within time.Duration, ok func() bool) {
+func eventually(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
+	const patience = 30 * time.Second
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(within); !ok(); <-tick.C {
+	for end := time.Now().Add(patience); !ok(); <-tick.C {
 		if time.Now().After(end) {
-			tb.Fatalf("%s: not after %v", what, within)
+			tb.Fatalf("%s: not after %v", what, patience)
 		}
 	}
 }

@@ -17,7 +17,7 @@ type store struct{ b *Broker }
 
 const (
 	// KEYS: the entry, the names. ARGV: name, value, ttl (ms), NX or ''.
-	setScript = `
+	setScript = master + `
 local ok
 if ARGV[4] == 'NX' then
   ok = redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3], 'NX')
@@ -28,18 +28,21 @@ if not ok then return 0 end
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 return 1`
 
-	getScript = `return redis.call('GET', KEYS[1])`
+	getScript = always + `return redis.call('GET', KEYS[1])`
 
 	// KEYS: the entry, the names. ARGV: name.
-	takeScript = `
+	takeScript = always + `
 redis.call('ZREM', KEYS[2], ARGV[1])
 return redis.call('GETDEL', KEYS[1])`
 )
 
 var (
+	// ARGV: from, to, how many.
+	keysScript = redis.NewScript(always + `return redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])`)
+
 	// KEYS: the names, an entry for each. ARGV: its name. The names of entries
 	// that have expired go.
-	listScript = redis.NewScript(`
+	listScript = redis.NewScript(always + `
 local out = {}
 for i = 2, #KEYS do
   local v = redis.call('GET', KEYS[i])
@@ -150,7 +153,7 @@ func (s *store) List(ctx context.Context, prefix string) (map[string][]byte, err
 func (s *store) each(ctx context.Context, prefix string, f func(key, value string)) error {
 	for from := "[" + prefix; ; {
 		names, err := exchange(ctx, s.b, "the store", func(ctx context.Context) ([]string, error) {
-			return s.b.rdb.ZRangeByLex(ctx, s.b.keys.entries(), &redis.ZRangeBy{Min: from, Max: "(" + prefix + "\xff", Count: listChunk}).Result()
+			return keysScript.Run(ctx, s.b.rdb, []string{s.b.keys.entries()}, from, "("+prefix+"\xff", listChunk).StringSlice()
 		})
 		if err != nil {
 			return err

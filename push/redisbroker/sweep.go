@@ -45,37 +45,53 @@ func (b *Broker) Sweep(ctx context.Context) error {
 		if err := b.usable(ctx); err != nil {
 			return err
 		}
-		names, err := b.names(ctx, redis.ZRangeArgs{Start: from, Stop: "+inf", Count: sweepChunk})
+		topics, err := b.index(ctx, from, "+inf", sweepChunk, "")
 		if err != nil {
 			return err
 		}
-		if err := b.sweepTopics(ctx, names); err != nil {
+		if err := b.sweepTopics(ctx, topics); err != nil {
 			return err
 		}
-		if len(names) < sweepChunk {
+		if len(topics) < sweepChunk {
 			return b.store.sweep(ctx)
 		}
-		from = "(" + score(names[len(names)-1])
+		from = beyond(topics)
 	}
 }
 
-// names reads topics, with their newest sequences, from the index.
-func (b *Broker) names(ctx context.Context, args redis.ZRangeArgs) ([]redis.Z, error) {
-	args.Key, args.ByScore = b.keys.topics(), true
-	return exchange(ctx, b, "reading the topics", func(ctx context.Context) ([]redis.Z, error) {
-		return b.rdb.ZRangeArgsWithScores(ctx, args).Result()
-	})
+// namesScript: ARGV: from, to, how many, and REV to have the highest first.
+var namesScript = redis.NewScript(always + `
+return redis.call(ARGV[4] == 'REV' and 'ZREVRANGEBYSCORE' or 'ZRANGEBYSCORE', KEYS[1], ARGV[1], ARGV[2], 'WITHSCORES', 'LIMIT', 0, ARGV[3])`)
+
+// topic is one of the index.
+type topic struct {
+	name   string
+	newest uint64 // the sequence of its newest event, at least
 }
 
-func score(z redis.Z) string { return strconv.FormatFloat(z.Score, 'f', -1, 64) }
+// index reads topics from one sequence of their newest event to another.
+func (b *Broker) index(ctx context.Context, from, to string, most int, order string) ([]topic, error) {
+	reply, err := exchange(ctx, b, "reading the topics", func(ctx context.Context) ([]string, error) {
+		return namesScript.Run(ctx, b.rdb, []string{b.keys.topics()}, from, to, most, order).StringSlice()
+	})
+	list := make([]topic, 0, len(reply)/2)
+	for i := 0; i+1 < len(reply); i += 2 {
+		list = append(list, topic{reply[i], number(reply[i+1])})
+	}
+	return list, err
+}
 
-func (b *Broker) sweepTopics(ctx context.Context, names []redis.Z) error {
+// beyond is the end of a range that leaves out what was read.
+func beyond(list []topic) string {
+	return "(" + strconv.FormatUint(list[len(list)-1].newest, 10)
+}
+
+func (b *Broker) sweepTopics(ctx context.Context, topics []topic) error {
 	keys := b.keys.log()
 	var args []any
-	for _, z := range names {
-		name, _ := z.Member.(string)
-		if age := b.cfg.rule(name).age; age > 0 && name != "" {
-			keys, args = append(keys, b.keys.topic(name)), append(args, name, age.Milliseconds())
+	for _, t := range topics {
+		if age := b.cfg.rule(t.name).age; age > 0 && t.name != "" {
+			keys, args = append(keys, b.keys.topic(t.name)), append(args, t.name, age.Milliseconds())
 		}
 	}
 	if len(args) == 0 {

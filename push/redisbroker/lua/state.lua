@@ -20,16 +20,17 @@ local function last(key)
   return 0
 end
 
--- install begins a new epoch, behind everything that there is or was. q, the
--- floor, is a number that no event has.
+-- install begins a new epoch, behind everything that there is or was: q is a
+-- number that no event has. No position of the new epoch is older than it, so
+-- there is no floor.
 local function install(e, q)
   local newest = redis.call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')
   q = math.max(q, tonumber(ARGV[3]), last(KEYS[2]), tonumber(newest[2] or 0))
   if e or q > 0 then q = q + 1 end
   local g = math.max(clock(), tonumber(ARGV[2]) + 1)
-  redis.call('HSET', KEYS[1], 'e', ARGV[5], 'g', g, 'q', q, 'c', ARGV[6], 'f', q)
+  redis.call('HSET', KEYS[1], 'e', ARGV[5], 'g', g, 'q', q, 'c', ARGV[6], 'f', 0)
   redis.call('ZADD', KEYS[3], 0, '') -- the index of topics is whole
-  return {ARGV[5], g, q, ARGV[6], q}
+  return {ARGV[5], g, q, ARGV[6], 0}
 end
 
 -- differs returns whether the newest event that the caller has seen is another
