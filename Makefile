@@ -22,7 +22,7 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 each    = for dir in $(MODULES); do echo "== .$${dir\#$(CURDIR)}: $(1)"; (cd "$$dir" && GOWORK=off $(1)) || exit 1; done
 
 .DEFAULT_GOAL := help
-.PHONY: help test install vet fmt test-go test-client soak-client bench-client soak-fleet test-browser client lint fuzz bench bench-all soak wall oauth cluster
+.PHONY: help test install vet fmt test-go test-client soak-client bench-client soak-fleet test-browser client lint fuzz bench bench-all soak wall oauth cluster rolling
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ wall: ## run the wall on ADDR (127.0.0.1:8080)
 
 oauth: ## run the example with log-in on ADDR (127.0.0.1:8080)
 	@go run ./examples/oauth -addr $(ADDR)
+
+rolling: ## three nodes restarted one after the other under 3000 clients, with the rates of reconnects: 1 min
+	@cd examples/cluster && CLIENTS=3000 DRAIN=6 GOWORK=off go test -count=1 -v -run Rolling .
 
 cluster: ## run the wall on three nodes on ADDR (127.0.0.1:8080)
 	@go -C examples/cluster run . -addr $(ADDR)

@@ -26,9 +26,16 @@ const patience = 30 * time.Second
 //go:embed web
 var files embed.FS
 
+// options of a cluster.
+type options struct {
+	nodes int
+	drain time.Duration // of a node
+	every time.Duration // between two ticks
+}
+
 // runCluster runs a broker, nodes, a balancer before them and the page, until
 // ctx ends.
-func runCluster(ctx context.Context, addr string, n int, out io.Writer, args ...string) error {
+func runCluster(ctx context.Context, addr string, opts options, out io.Writer) error {
 	dir, err := os.MkdirTemp("", "cluster")
 	if err != nil {
 		return err
@@ -45,9 +52,9 @@ func runCluster(ctx context.Context, addr string, n int, out io.Writer, args ...
 	if err != nil {
 		return err
 	}
-	nodes := make([]*child, n)
+	nodes := make([]*child, opts.nodes)
 	for i := range nodes {
-		nodes[i] = newChild(string(rune('a'+i)), append([]string{"-nats", broker.ClientURL()}, args...)...)
+		nodes[i] = newChild(string(rune('a'+i)), "-nats", broker.ClientURL(), "-drain", opts.drain.String())
 	}
 	defer stopAll(nodes)
 	for _, c := range nodes {
@@ -55,11 +62,11 @@ func runCluster(ctx context.Context, addr string, n int, out io.Writer, args ...
 			return errors.Join(err, l.Close())
 		}
 	}
-	return serve(ctx, l, nodes, out)
+	return serve(ctx, l, nodes, opts.every, out)
 }
 
 // serve serves the page and what passes through the balancer.
-func serve(ctx context.Context, l net.Listener, nodes []*child, out io.Writer) error {
+func serve(ctx context.Context, l net.Listener, nodes []*child, every time.Duration, out io.Writer) error {
 	b := newBalancer(nodes)
 	server := &http.Server{Handler: handler(b), ReadHeaderTimeout: 5 * time.Second}
 	ctx, cancel := context.WithCancel(ctx)
@@ -70,7 +77,7 @@ func serve(ctx context.Context, l net.Listener, nodes []*child, out io.Writer) e
 	defer stop()
 	wg.Go(func() { b.probe(probing) })
 	wg.Go(func() {
-		publishTicks(ctx, "http://"+l.Addr().String()+"/push/topics/ticks")
+		publishTicks(ctx, "http://"+l.Addr().String()+"/push/topics/ticks", every)
 		stopAll(nodes) // their streams are told to come back
 		_ = server.Close()
 	})

@@ -7,6 +7,7 @@ replace github.com/dualpush-go/dualpush => ../../
 replace github.com/dualpush-go/dualpush/push/natsbroker => ../../push/natsbroker
 
 require (
+	github.com/coder/websocket v1.8.15
 	github.com/dualpush-go/dualpush v0.0.0-00010101000000-000000000000
 	github.com/dualpush-go/dualpush/push/natsbroker v0.0.0-00010101000000-000000000000
 	github.com/nats-io/nats-server/v2 v2.15.2
@@ -18,7 +19,6 @@ require (
 	github.com/MicahParks/jwkset v0.11.3 // indirect
 	github.com/MicahParks/keyfunc/v3 v3.9.0 // indirect
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
-	github.com/coder/websocket v1.8.15 // indirect
 	github.com/coreos/go-oidc/v3 v3.21.0 // indirect
 	github.com/go-jose/go-jose/v4 v4.1.4 // indirect
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect

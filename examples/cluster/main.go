@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -24,7 +25,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	flags := flag.NewFlagSet("cluster", flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "the address to listen on")
-	nodes := flags.Int("nodes", 3, "how many nodes there are")
+	var opts options
+	flags.IntVar(&opts.nodes, "nodes", 3, "how many nodes there are")
+	flags.DurationVar(&opts.drain, "drain", 2*time.Second, "the time over which a node that is restarted ends its streams")
+	flags.DurationVar(&opts.every, "every", 50*time.Millisecond, "the time between two numbered events")
 	_ = flags.Parse(args) // it exits
-	return runCluster(ctx, *addr, *nodes, os.Stdout)
+	return runCluster(ctx, *addr, opts, os.Stdout)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -16,21 +17,44 @@ import (
 	"github.com/dualpush-go/dualpush/push/natsbroker"
 )
 
+// nodeOptions are what the flags of a node say.
+type nodeOptions struct {
+	wall.Options
+	addr, nats string
+	replicas   int
+	child      bool
+}
+
+// parseNode reads the flags of a node.
+func parseNode(args []string, handling flag.ErrorHandling) (o nodeOptions, err error) {
+	host, _ := os.Hostname()
+	flags := flag.NewFlagSet("cluster node", handling)
+	flags.StringVar(&o.addr, "addr", ":8080", "the address to listen on")
+	flags.StringVar(&o.nats, "nats", cmp.Or(os.Getenv("NATS_URL"), nats.DefaultURL), "the servers of NATS (or $NATS_URL)")
+	flags.IntVar(&o.replicas, "replicas", 1, "how many servers of NATS keep each event; all nodes must say the same")
+	flags.StringVar(&o.Node, "name", cmp.Or(os.Getenv("NODE_NAME"), host), "the node's name (or $NODE_NAME)")
+	flags.DurationVar(&o.Heartbeat, "heartbeat", 0, "the silence after which a stream says that it is alive (default 25s)")
+	flags.DurationVar(&o.DrainWindow, "drain", 2*time.Second, "the time over which the streams are ended")
+	flags.DurationVar(&o.Grace, "grace", 0, "the time before, in which load balancers see that the node is not ready any more")
+	flags.Func("proxies", "the addresses and CIDRs of load balancers, with commas between", func(s string) error {
+		o.TrustedProxies = strings.Split(s, ",")
+		return nil
+	})
+	flags.BoolVar(&o.child, "child", false, "end when standard input does")
+	err = flags.Parse(args)
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("what is %q?", flags.Arg(0))
+	}
+	return o, err
+}
+
 // runNode serves one node until ctx ends, and then drains it.
 func runNode(ctx context.Context, args []string, out io.Writer) error {
-	host, _ := os.Hostname()
-	flags := flag.NewFlagSet("cluster node", flag.ExitOnError)
-	addr := flags.String("addr", ":8080", "the address to listen on")
-	url := flags.String("nats", cmp.Or(os.Getenv("NATS_URL"), nats.DefaultURL), "the servers of NATS (or $NATS_URL)")
-	replicas := flags.Int("replicas", 1, "how many servers of NATS keep each event; all nodes must say the same")
-	name := flags.String("name", cmp.Or(os.Getenv("NODE_NAME"), host), "the node's name (or $NODE_NAME)")
-	heartbeat := flags.Duration("heartbeat", 0, "the silence after which a stream says that it is alive (default 25s)")
-	drain := flags.Duration("drain", 2*time.Second, "the time over which the streams are ended")
-	grace := flags.Duration("grace", 0, "the time before, in which load balancers see that the node is not ready any more")
-	proxies := flags.String("proxies", "", "the addresses and CIDRs of load balancers, with commas between")
-	child := flags.Bool("child", false, "end when standard input does")
-	_ = flags.Parse(args) // it exits
-	nc, err := nats.Connect(*url, nats.Name(*name), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.ReconnectWait(500*time.Millisecond))
+	o, err := parseNode(args, flag.ExitOnError)
+	if err != nil {
+		return err
+	}
+	nc, err := nats.Connect(o.nats, nats.Name(o.Node), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.ReconnectWait(500*time.Millisecond))
 	if err != nil {
 		return err
 	}
@@ -39,11 +63,7 @@ func runNode(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	opts := wall.Options{Node: *name, Heartbeat: *heartbeat, DrainWindow: *drain, Grace: *grace}
-	if *proxies != "" {
-		opts.TrustedProxies = strings.Split(*proxies, ",")
-	}
-	if *child {
+	if o.child {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)
 		go func() {
@@ -51,5 +71,6 @@ func runNode(ctx context.Context, args []string, out io.Writer) error {
 			cancel()
 		}()
 	}
-	return wall.Run(ctx, *addr, wall.New(natsbroker.NewWithConfig(js, natsbroker.Config{Replicas: *replicas}), opts), out)
+	broker := natsbroker.NewWithConfig(js, natsbroker.Config{Replicas: o.replicas})
+	return wall.Run(ctx, o.addr, wall.New(broker, o.Options), out)
 }

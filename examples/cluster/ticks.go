@@ -10,21 +10,19 @@ import (
 	"time"
 )
 
-const tickEvery = 50 * time.Millisecond
-
 // publishTicks publishes numbered events, as a backend does that is a client of
 // the cluster: each until it is acknowledged, with a key, so that it comes once
 // whatever happens on the way. When ctx ends it ends with the one that it is at.
-func publishTicks(ctx context.Context, url string) {
+func publishTicks(ctx context.Context, url string, every time.Duration) {
 	run := strconv.FormatInt(time.Now().UnixMilli(), 36)
 	client := &http.Client{Timeout: 5 * time.Second}
 	defer client.CloseIdleConnections()
-	tick := time.NewTicker(tickEvery)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for n := 1; ; n++ {
 		for !publishTick(context.WithoutCancel(ctx), client, url, run, n) {
 			select {
-			case <-time.After(tickEvery):
+			case <-time.After(every):
 			case <-ctx.Done():
 				return
 			}

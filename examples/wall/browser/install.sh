@@ -26,6 +26,7 @@ has "${FIREFOX:-firefox-esr}" || packages+=(firefox-esr)
 has WebKitWebDriver || packages+=(webkit2gtk-driver)
 has Xvfb || packages+=(xvfb)
 [ -x /usr/sbin/nginx ] || packages+=(nginx-light)
+[ -x /usr/sbin/haproxy ] || packages+=(haproxy)
 has redis-server || packages+=(redis-server)
 has redis-sentinel || packages+=(redis-sentinel)
 
