@@ -224,7 +224,7 @@ func TestAttackTickets(t *testing.T) {
 	won := 0
 	for range 50 {
 		all.Go(func() {
-			if x.page(path).StatusCode == 200 {
+			if x.page(path).StatusCode == http.StatusOK {
 				mu.Lock()
 				won++
 				mu.Unlock()

@@ -178,6 +178,6 @@ func heartbeatsTogether(t *testing.T, h *push.Hub, n int) {
 	beats(20*time.Second, 2)
 	for _, st := range all {
 		st.sub.Disconnect(&push.CloseError{Code: push.CloseDrain})
-		<-st.ended
+		_ = <-st.ended
 	}
 }

@@ -3,6 +3,7 @@ package push
 import (
 	"maps"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -72,8 +73,7 @@ func newMessage(e *Event, now time.Time, added time.Duration) *Message {
 	}
 	data := m.Data
 	m.Event, m.size, m.added = *e, counted(e), added
-	m.Data = append(data, e.Data...)
-	m.Data = m.Data[:len(m.Data):len(m.Data)]
+	m.Data = slices.Clip(append(data, e.Data...))
 	if e.Meta != nil {
 		m.Meta = maps.Clone(e.Meta)
 	}

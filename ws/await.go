@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -91,7 +92,7 @@ func (c *conn) readControl() (bool, error) {
 	const masked, mask = 0x80, 4
 	head, err := c.br.Peek(2)
 	if err != nil || head[0] != finPing && head[0] != finPong || head[1] < masked || head[1] > masked+125 {
-		return false, nil
+		return false, nil //nolint:nilerr // coder reads it again, and tells
 	}
 	ping := head[0] == finPing
 	frame := make([]byte, 2+mask+int(head[1]-masked))
@@ -103,9 +104,9 @@ func (c *conn) readControl() (bool, error) {
 		payload[i] ^= frame[2+i%mask]
 	}
 	if ping {
-		c.onPing(nil, payload)
+		c.onPing(context.Background(), payload)
 	} else {
-		c.onPong(nil, payload)
+		c.onPong(context.Background(), payload)
 	}
 	if c.fault != nil {
 		return true, c.fault

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/dualpush-go/dualpush/ws"
@@ -28,7 +29,7 @@ func FuzzParseEvent(f *testing.F) {
 			return
 		}
 		for name := range members { // the action's own; names are read without regard to case
-			if bytes.EqualFold([]byte(name), []byte("action")) || bytes.EqualFold([]byte(name), []byte("ref")) {
+			if strings.EqualFold(name, "action") || strings.EqualFold(name, "ref") {
 				return
 			}
 		}

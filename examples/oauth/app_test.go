@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -51,9 +52,7 @@ func logoutToken(p *idp.Provider, change map[string]any) string {
 	claims := map[string]any{
 		"aud": "page", "sid": "s1", "scope": nil, "client_id": nil, "events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
 	}
-	for k, v := range change {
-		claims[k] = v
-	}
+	maps.Copy(claims, change)
 	return p.Token("es", claims, map[string]any{"typ": "logout+jwt"})
 }
 

@@ -98,7 +98,7 @@ func installProvider(ctx context.Context, out io.Writer) (dir string, err error)
 		return dir, nil
 	}
 	fmt.Fprintln(out, "Installing the identity provider (npm ci), this once.")
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o750); err != nil {
 		return "", err
 	}
 	fresh, err := os.MkdirTemp(filepath.Dir(dir), "new-")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -209,9 +210,7 @@ func connectionOperation(id string) *operation {
 func problemReply(p *Problem) *reply { return &reply{Problem: p, Header: p.Header} }
 
 func (r *reply) write(w http.ResponseWriter) error {
-	for name, values := range r.Header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), r.Header)
 	w.WriteHeader(r.Status)
 	_, _ = io.Copy(w, bytes.NewReader(r.Body)) // the client is gone
 	return nil

@@ -267,7 +267,7 @@ func (q *request) getPass(key string) (*pass, error) {
 		return nil, hubError(err)
 	}
 	if !ok {
-		return nil, nil
+		return nil, nil //nolint:nilnil // as the comment says
 	}
 	var t pass
 	return &t, json.Unmarshal(data, &t)

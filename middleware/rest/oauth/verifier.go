@@ -46,7 +46,7 @@ func (v *Verifier) Authenticate(r *http.Request) (*rest.Principal, error) {
 	token, ok := bearer(r.Header["Authorization"])
 	switch {
 	case !ok:
-		return nil, noToken
+		return nil, errNoToken
 	case len(token) > maxToken:
 		return nil, rest.InvalidToken("the token is too long", nil)
 	}
@@ -63,9 +63,9 @@ func (v *Verifier) Authenticate(r *http.Request) (*rest.Principal, error) {
 	return who, inactive(who)
 }
 
-// noToken has no error code: RFC 6750 section 3.1 wants none where there was no
+// errNoToken has no error code: RFC 6750 section 3.1 wants none where there was no
 // credential.
-var noToken = &rest.Problem{
+var errNoToken = &rest.Problem{
 	Title: http.StatusText(http.StatusUnauthorized), Status: http.StatusUnauthorized, Detail: "send an access token: Authorization: Bearer …",
 }
 

@@ -376,7 +376,7 @@ func TestErrorsAreProblemsThatQuoteNothing(t *testing.T) {
 	}
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "cause", p.Err)
-	for _, part := range strings.Split(token, ".") {
+	for part := range strings.SplitSeq(token, ".") {
 		if strings.Contains(err.Error()+log.String(), part) {
 			t.Errorf("%v, %s: a part of the token", err, log.String())
 		}

@@ -29,11 +29,12 @@ type Node struct {
 // writes its URL to standard output and serves there a mount over b, until it is
 // killed or its standard input ends.
 func Main(b push.Broker) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var lc net.ListenConfig
+	l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	fmt.Println("http://" + l.Addr().String())
+	fmt.Fprintln(os.Stdout, "http://"+l.Addr().String())
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		defer cancel()
