@@ -178,6 +178,8 @@ func heartbeatsTogether(t *testing.T, h *push.Hub, n int) {
 	beats(20*time.Second, 2)
 	for _, st := range all {
 		st.sub.Disconnect(&push.CloseError{Code: push.CloseDrain})
-		_ = <-st.ended
+		if err := <-st.ended; err == nil {
+			t.Error("ended without a reason")
+		}
 	}
 }
