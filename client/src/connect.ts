@@ -19,7 +19,7 @@ export const connect = <Events extends Record<string, any> = Record<string, any>
   try {
     base = new URL(url, globalThis.location?.href).href;
   } catch {}
-  if (!/^https?:[^?#]+$/.test(base!)) throw TypeError(`connect(${url}): give "/push", or the whole https: URL`);
+  if (!/^https?:[^?#]+$/.test(base!)) throw TypeError(`connect(${url}): give a path or an https: URL`);
   if (token && !token.call) throw TypeError("token: give a function");
   if (names && (!names[0] || names.some((name) => !transports[name])))
     throw TypeError("transports: choose from " + Object.keys(transports));

@@ -43,7 +43,7 @@ const fault = async (res: Response): Promise<PushError> => {
   const ours = res.headers.get("content-type") === "application/problem+json";
   const { title, detail } = ours ? await res.json().catch(() => 0) : {};
   return new PushError(
-    detail ?? title ?? "the server said " + res.status,
+    detail ?? title ?? "HTTP " + res.status,
     res.status,
     bounded(+wait * 1000 || Date.parse(wait) - Date.now()),
     !ours,

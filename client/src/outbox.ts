@@ -26,7 +26,7 @@ export const outbox = (p: Push) => {
   const deliver = async (post: Post): Promise<{ id: string }> => {
     for (let sent = 0; ;) {
       if (p.readyState > 1) throw new PushError("publish: closed");
-      if (sent && since(sent) > KNOWN) throw new PushError("publish: no answer; maybe published");
+      if (sent && since(sent) > KNOWN) throw new PushError("publish: no answer");
       if (!p._line && wanted(p)[0]) await pause(LOOK);
       else {
         sent ||= Date.now();

@@ -132,7 +132,7 @@ export class Push<Events extends Record<string, any> = Record<string, any>> exte
     for (const type of HEARD) this.addEventListener(type, heard);
     try {
       while (waiting[0] || this.readyState < 2) {
-        if (waiting[UNREAD]) throw new PushError("for await is too slow: use on()");
+        if (waiting[UNREAD]) throw new PushError("for await: too slow, use on()");
         if (waiting[0]) yield waiting.shift()!;
         else await new Promise<void>((go) => (wake = go));
       }

@@ -165,15 +165,15 @@ test("a listener that throws stops nothing", (t) => staged(async ({ server, read
 
 test("wrong arguments throw at once and say what to do", () => {
   const wrong = (fix, ...args) => assert.throws(() => connect(...args).close(), (e) => e instanceof TypeError && fix.test(e.message));
-  wrong(/whole https: URL/, "/push"); // outside a page
-  wrong(/whole https: URL/, "ftp://a/push");
+  wrong(/an https: URL/, "/push"); // outside a page
+  wrong(/an https: URL/, "ftp://a/push");
   wrong(/function/, "http://127.0.0.1:1/push", { token: "secret" });
   wrong(/choose from websocket/, "http://127.0.0.1:1/push", { transports: ["carrier pigeon"] });
   wrong(/choose from websocket/, "http://127.0.0.1:1/push", { transports: [] });
   wrong(/a topic is like/, "http://127.0.0.1:1/push", { topics: ["/a"] });
   wrong(/a topic is like/, "http://127.0.0.1:1/push", { topics: 7 });
   wrong(/a topic is like/, "http://127.0.0.1:1/push", { topics: ["a", ""] });
-  wrong(/whole https: URL/, "http://127.0.0.1:1/push?tenant=7");
+  wrong(/an https: URL/, "http://127.0.0.1:1/push?tenant=7");
   const push = connect("http://127.0.0.1:1/push");
   assert.throws(() => push.on("a"), /function/);
   assert.throws(() => push.subscribe("a//b"), /a topic is like/);
