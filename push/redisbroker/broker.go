@@ -26,9 +26,9 @@ type Broker struct {
 
 	life  context.Context //nolint:containedctx // it ends with Close
 	close context.CancelFunc
-	mu    sync.Mutex     // guards tasks against Close, and looked
 	tasks sync.WaitGroup // what Close waits for
 
+	mu     sync.Mutex
 	looked time.Time // when the server was found to be right
 }
 
@@ -52,19 +52,9 @@ func NewWithConfig(rdb redis.UniversalClient, cfg Config) *Broker {
 	b.life, b.close = context.WithCancel(context.Background())
 	b.store = &store{b}
 	b.writer.init(b)
-	b.run(b.sweep)
+	b.tasks.Go(b.writer.work)
+	b.tasks.Go(b.sweep)
 	return b
-}
-
-// run runs f, for which Close waits, unless the broker is closed.
-func (b *Broker) run(f func()) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.life.Err() != nil {
-		return false
-	}
-	b.tasks.Go(f)
-	return true
 }
 
 // usable returns ErrClosed after Close, and the error of a context that ended.
@@ -181,9 +171,7 @@ func (b *Broker) Purge(ctx context.Context, topic string) error {
 // is the app's: it stays open; a read of it that waits for news ends within a
 // second.
 func (b *Broker) Close(ctx context.Context) error {
-	b.mu.Lock()
 	b.close()
-	b.mu.Unlock()
 	done := make(chan struct{})
 	go func() { b.tasks.Wait(); close(done) }()
 	select {

@@ -24,6 +24,7 @@ type tail struct {
 	pos     push.ID
 	check   uint32 // of pos, if it is known: what the next entry must name
 	deliver func([]push.Event) error
+	reader  reader
 }
 
 // Tail implements push.Broker. What a script finds out on the master decides;
@@ -36,7 +37,8 @@ func (b *Broker) Tail(ctx context.Context, after push.ID, deliver func([]push.Ev
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(b.life, cancel)()
-	t := &tail{b: b, pos: after, deliver: deliver}
+	t := &tail{b: b, pos: after, deliver: deliver, reader: newReader(ctx, b.rdb)}
+	defer close(t.reader.ask)
 	err := t.run(ctx)
 	if b.life.Err() != nil && errors.Is(err, context.Canceled) {
 		return push.ErrClosed
@@ -129,20 +131,50 @@ func (t *tail) follow(ctx context.Context) (sound bool, err error) {
 
 // read waits for entries after the position.
 func (t *tail) read(ctx context.Context) ([]redis.XMessage, error) {
-	args := &redis.XReadArgs{
+	t.reader.ask <- &redis.XReadArgs{
 		Streams: []string{t.b.keys.feed(), strconv.FormatUint(t.pos.Seq, 10) + "-18446744073709551615"},
 		Count:   tailBatch, Block: min(tailBlock, t.b.cfg.Timeout/2),
 	}
-	streams, err := exchange(ctx, t.b, "reading the feed", func(ctx context.Context) ([]redis.XStream, error) {
-		return t.b.rdb.XRead(ctx, args).Result()
-	})
-	switch {
-	case errors.Is(err, redis.Nil):
+	stall := time.NewTimer(t.b.cfg.Timeout)
+	defer stall.Stop()
+	var a answer
+	select {
+	case a = <-t.reader.answers:
+	case <-stall.C:
+		a.err = context.DeadlineExceeded
+	case <-ctx.Done():
 		return nil, ctx.Err()
-	case err != nil:
-		return nil, err
 	}
-	return streams[0].Messages, nil
+	switch {
+	case errors.Is(a.err, redis.Nil):
+		return nil, ctx.Err()
+	case a.err != nil:
+		return nil, t.b.failed(ctx, "reading the feed", a.err)
+	}
+	return a.streams[0].Messages, nil
+}
+
+// reader does XREAD for a Tail in a goroutine of its own, since the client's does
+// not end with a context. It stays, with its stack, as long as Tail.
+type reader struct {
+	ask     chan *redis.XReadArgs
+	answers chan answer // of capacity 1: it waits for nobody
+}
+
+type answer struct {
+	streams []redis.XStream
+	err     error
+}
+
+func newReader(ctx context.Context, rdb redis.UniversalClient) reader {
+	r := reader{make(chan *redis.XReadArgs), make(chan answer, 1)}
+	go func() {
+		for args := range r.ask {
+			streams, err := rdb.XRead(ctx, args).Result()
+			r.answers <- answer{streams, err}
+		}
+	}()
+	return r
 }
 
 // parse returns the events of the entries that follow each other from the

@@ -39,35 +39,39 @@ local function add(stream, ...)
   end
 end
 
+local looked = {} -- topics that this batch has found whole
 local function append(stream, topic, most, id, content)
   if most > 0 then
     add(stream, 'MAXLEN', '=', most, id, 't', now, 'd', content)
   else
     add(stream, id, 't', now, 'd', content)
   end
-  if redis.call('ZADD', KEYS[3], q, topic) == 0 and redis.call('XLEN', stream) == 1 then
+  if redis.call('ZADD', KEYS[3], q, topic) == 0 and not looked[topic] and redis.call('XLEN', stream) == 1 then
     -- Somebody else emptied it, and its evidence with it.
     f = q - 1
     redis.call('XSETID', stream, id, 'ENTRIESADDED', 1)
   end
+  looked[topic] = true
+end
+
+local function write(id, topic, content)
+  return redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', feedLen, id, 'p', c, 'n', topic, 't', now, 'd', content)
 end
 
 -- next gives an event its number, and writes it into the feed.
 local function next(topic, check, content)
-  local function write()
-    local id = string.format('%.0f-%s', q + 1, check)
-    return redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', feedLen, id, 'p', c, 'n', topic, 't', now, 'd', content), id
-  end
-  local r, id = write()
+  local id = string.format('%.0f-%s', q + 1, check)
+  local r = write(id, topic, content)
   if type(r) == 'table' and r.err then
     if refused(r) then error(r) end
     if string.find(r.err, 'equal or smaller', 1, true) then -- the state is not that of the feed
       s = install(s[1], q)
       e, q, c, f, first = s[1], s[3], s[4], s[5], s[3] + 1
+      id = string.format('%.0f-%s', q + 1, check)
     else
       redis.call('DEL', KEYS[2])
     end
-    r, id = write()
+    r = write(id, topic, content)
     if type(r) == 'table' and r.err then error(r) end
   end
   q, c = q + 1, check
