@@ -18,8 +18,8 @@ async function start(page, options) {
       seen.got.push(n);
     });
     push.ongap = () => seen.gaps++;
-    push.onerror = (e) => seen.errors.push(e.data.message);
-    push.onopen = () => seen.opens.push(push.transport);
+    push.onerror = (e) => seen.errors.push(e.data.message) && (seen.died ??= performance.now());
+    push.onopen = () => seen.opens.push(push.transport) && (seen[push.transport] = performance.now());
   }, options);
 }
 
@@ -72,14 +72,10 @@ inEngines("a WebSocket that opens and dies: live over SSE within 2 s", async ({ 
   proxy.fault("websocket", "die");
   const page = await open();
   await start(page);
-  const ms = await page.evaluate(async () => {
-    const state = (s) => new Promise((done) => {
-      const timer = setInterval(() => s() && (clearInterval(timer), done(performance.now())), 5);
-    });
-    await state(() => seen.opens[0] === "websocket" && push.readyState === 0);
-    const died = performance.now();
-    return (await state(() => push.transport === "sse")) - died;
-  });
+  await live(page, "sse");
+  const { opens, died, sse } = await look(page);
+  assert.equal(opens[0], "websocket");
+  const ms = sse - died;
   assert.ok(ms <= 2000, `${ms} ms`);
   console.log(`${name}: WebSocket opens and dies: live over sse ${Math.round(ms)} ms later`);
   await server.burst("t/a", 1, 3);
