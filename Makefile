@@ -22,12 +22,16 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 each    = for dir in $(MODULES); do echo "== .$${dir\#$(CURDIR)}: $(1)"; (cd "$$dir" && GOWORK=off $(1)) || exit 1; done
 
 .DEFAULT_GOAL := help
-.PHONY: help test install vet fmt test-go test-client soak-client bench-client soak-fleet test-browser client lint fuzz bench bench-all soak wall oauth cluster rolling
+.PHONY: help test install vet fmt test-go test-web test-client soak-client bench-client soak-fleet test-browser client lint fuzz bench bench-all soak wall oauth cluster rolling
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: install vet fmt test-go test-client test-browser ## everything CI runs; installs what is missing
+test: install vet fmt ## everything CI runs; installs what is missing
+	@$(MAKE) -j2 --output-sync=target test-go test-web # what is in a browser waits for most of its time
+
+test-web: test-client # one after the other
+	@$(MAKE) test-browser
 
 install: ## install what the tests need (as root, with apt-get; else it says what is missing)
 	@$(BROWSER)/install.sh
