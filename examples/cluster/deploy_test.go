@@ -101,7 +101,7 @@ func TestNothingIsLostBehindHAProxy(t *testing.T) {
 	nodes, addrs := make([]*child, 2), []string{"", "", freeAddr(t)} // the third is never there
 	for i := range nodes {
 		addrs[i] = freeAddr(t)
-		nodes[i] = newChild(string(rune('a'+i)), "-nats", broker.ClientURL(), "-addr", addrs[i], "-drain", "1s", "-grace", "3s")
+		nodes[i] = newChild(string(rune('a'+i)), "-nats", broker.ClientURL(), "-addr", addrs[i], "-drain", "1s", "-grace", "5s")
 		if err := nodes[i].start(); err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@
 // One node alone, for a real cluster (see deploy):
 //
 //	cluster node -addr :8080 -nats nats://nats:4222 -name "$HOSTNAME"
+//	cluster node -addr :8080 -redis redis://redis:6379 -name "$HOSTNAME"
 //
 // GET /healthz says that it lives, GET /readyz whether it is to get requests.
 // SIGTERM drains: for -grace it is not ready and goes on, so that load balancers

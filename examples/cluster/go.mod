@@ -6,12 +6,16 @@ replace github.com/dualpush-go/dualpush => ../../
 
 replace github.com/dualpush-go/dualpush/push/natsbroker => ../../push/natsbroker
 
+replace github.com/dualpush-go/dualpush/push/redisbroker => ../../push/redisbroker
+
 require (
 	github.com/coder/websocket v1.8.15
 	github.com/dualpush-go/dualpush v0.0.0-00010101000000-000000000000
 	github.com/dualpush-go/dualpush/push/natsbroker v0.0.0-00010101000000-000000000000
+	github.com/dualpush-go/dualpush/push/redisbroker v0.0.0-00010101000000-000000000000
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
+	github.com/redis/go-redis/v9 v9.23.0
 	go.uber.org/goleak v1.3.0
 )
 
@@ -19,6 +23,7 @@ require (
 	github.com/MicahParks/jwkset v0.11.3 // indirect
 	github.com/MicahParks/keyfunc/v3 v3.9.0 // indirect
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/coreos/go-oidc/v3 v3.21.0 // indirect
 	github.com/go-jose/go-jose/v4 v4.1.4 // indirect
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
@@ -34,6 +39,7 @@ require (
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	github.com/valyala/fasttemplate v1.2.2 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/oauth2 v0.36.0 // indirect

@@ -12,17 +12,21 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/dualpush-go/dualpush/examples/wall/wall"
+	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/push/natsbroker"
+	"github.com/dualpush-go/dualpush/push/redisbroker"
 )
 
 // nodeOptions are what the flags of a node say.
 type nodeOptions struct {
 	wall.Options
-	addr, nats string
-	replicas   int
-	child      bool
+	addr        string
+	nats, redis string // one of them is used: that of Redis, if it is not empty
+	replicas    int
+	child       bool
 }
 
 // parseNode reads the flags of a node.
@@ -31,6 +35,7 @@ func parseNode(args []string, handling flag.ErrorHandling) (o nodeOptions, err e
 	flags := flag.NewFlagSet("cluster node", handling)
 	flags.StringVar(&o.addr, "addr", ":8080", "the address to listen on")
 	flags.StringVar(&o.nats, "nats", cmp.Or(os.Getenv("NATS_URL"), nats.DefaultURL), "the servers of NATS (or $NATS_URL)")
+	flags.StringVar(&o.redis, "redis", os.Getenv("REDIS_URL"), "the server of Redis, in place of NATS (or $REDIS_URL)")
 	flags.IntVar(&o.replicas, "replicas", 1, "how many servers of NATS keep each event; all nodes must say the same")
 	flags.StringVar(&o.Node, "name", cmp.Or(os.Getenv("NODE_NAME"), host), "the node's name (or $NODE_NAME)")
 	flags.DurationVar(&o.Heartbeat, "heartbeat", 0, "the silence after which a stream says that it is alive (default 25s)")
@@ -54,15 +59,11 @@ func runNode(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	nc, err := nats.Connect(o.nats, nats.Name(o.Node), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.ReconnectWait(500*time.Millisecond))
+	broker, disconnect, err := o.broker()
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
+	defer disconnect()
 	if o.child {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)
@@ -71,6 +72,26 @@ func runNode(ctx context.Context, args []string, out io.Writer) error {
 			cancel()
 		}()
 	}
-	broker := natsbroker.NewWithConfig(js, natsbroker.Config{Replicas: o.replicas})
 	return wall.Run(ctx, o.addr, wall.New(broker, o.Options), out)
+}
+
+// broker connects to the log. disconnect is for after the hub.
+func (o *nodeOptions) broker() (b push.Broker, disconnect func(), err error) {
+	if o.redis != "" {
+		opts, err := redis.ParseURL(o.redis)
+		if err != nil {
+			return nil, nil, err
+		}
+		rdb := redis.NewClient(opts)
+		return redisbroker.New(rdb), func() { _ = rdb.Close() }, nil
+	}
+	nc, err := nats.Connect(o.nats, nats.Name(o.Node), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.ReconnectWait(500*time.Millisecond))
+	if err != nil {
+		return nil, nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, nil, err
+	}
+	return natsbroker.NewWithConfig(js, natsbroker.Config{Replicas: o.replicas}), nc.Close, nil
 }

@@ -60,7 +60,7 @@ func (c *crowd) join(ctx context.Context, url string, n int) {
 
 func (c *crowd) follow(ctx context.Context, url string, i int) {
 	client := sse.NewClient(url, &sse.ClientOptions{
-		HTTPClient: c.http, RetryStatus: func(status int) bool { return status >= 500 },
+		HTTPClient: c.http, MaxWait: 2 * time.Second, RetryStatus: func(status int) bool { return status >= 500 },
 	})
 	for e, err := range client.Events(ctx) {
 		if err != nil {

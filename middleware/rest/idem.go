@@ -22,6 +22,10 @@ type claim struct {
 	h     *Handler
 	key   string // in the store
 	print []byte // of what is to be published
+
+	mu      sync.Mutex // held while the claim is renewed
+	settled bool
+	renewal *time.Timer
 }
 
 // longKey is the length from which on a key is its own proof: 128 random bits
@@ -36,9 +40,10 @@ func keyScope(who *Principal, scope, key string) string {
 	return scope
 }
 
-// claimTime is how long a request can hold its key. If its node dies, a retry
-// is in flight for so long; then it goes to the log, which knows the key.
-const claimTime = time.Minute
+// claimTime is how long a key is held by a request whose node has died: so long a
+// retry is in flight; then it goes to the log, which knows the key. A node that
+// lives renews its claims.
+const claimTime = 6 * time.Second
 
 // claim takes the key of an event for a request, in a scope: whose key it is.
 // If the key was used before for the same event it returns the ID of that.
@@ -48,13 +53,14 @@ func (h *Handler) claim(ctx context.Context, scope, key string, e *push.Event) (
 	}
 	e.Idem = hash(scope, e.Topic, key)
 	digest := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %s", e.Name, e.Key, e.ContentType, e.Data))
-	c := &claim{h, "idem/" + e.Idem, digest[:]}
+	c := &claim{h: h, key: "idem/" + e.Idem, print: digest[:]}
 	for range 3 {
 		added, err := h.hub.Store().Add(ctx, c.key, c.print, claimTime)
 		if err != nil {
 			return nil, push.ID{}, hubError(err)
 		}
 		if added {
+			c.hold()
 			return c, push.ID{}, nil
 		}
 		value, ok, err := h.hub.Store().Get(ctx, c.key)
@@ -67,6 +73,35 @@ func (h *Handler) claim(ctx context.Context, scope, key string, e *push.Event) (
 		}
 	}
 	return nil, push.ID{}, inFlight()
+}
+
+// hold has the claim renewed until it is settled.
+func (c *claim) hold() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.renewal = time.AfterFunc(claimTime/3, c.renew)
+}
+
+func (c *claim) renew() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.settled {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), claimTime/3)
+	defer cancel()
+	if err := c.h.hub.Store().Set(ctx, c.key, c.print, claimTime); err != nil {
+		c.h.cfg.Logger.Warn("push: an Idempotency-Key could not be held", "err", err)
+	}
+	c.renewal.Reset(claimTime / 3)
+}
+
+// release ends the renewing.
+func (c *claim) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settled = true
+	c.renewal.Stop()
 }
 
 // answered returns the ID in the value of a key that was used before.
@@ -91,6 +126,7 @@ func (c *claim) settle(ctx context.Context, id push.ID) {
 	if c == nil {
 		return
 	}
+	c.release()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime) // the client may be gone
 	defer cancel()
 	store := c.h.hub.Store()

@@ -256,16 +256,49 @@ type silent struct{ push.Store }
 
 func (silent) Set(context.Context, string, []byte, time.Duration) error { return nil }
 
-func TestKeyOfANodeThatDiedIsHeldForAMinute(t *testing.T) {
+func TestKeyOfANodeThatDiedIsHeldForSomeSeconds(t *testing.T) {
 	hub := func() rest.Config {
 		return rest.Config{Hub: push.NewHub(withStore{push.NewMemory(), silent{push.NewMemoryStore(0)}})}
 	}
 	inBubble(t, hub, func(t *testing.T, s *site) {
 		first := s.published(s.post("/topics/wall", "hi", key))
 		s.expect(http.StatusConflict, s.post("/topics/wall", "hi", key))
-		time.Sleep(time.Minute)
+		time.Sleep(6 * time.Second)
 		if again := s.published(s.post("/topics/wall", "hi", key)); again != first {
 			t.Errorf("the retry became %s, not %s: the log forgot the key", again, first)
+		}
+	})
+}
+
+// However long an inbound handler takes, its key is held, and then answers.
+func TestKeyIsHeldForAsLongAsItsRequestTakes(t *testing.T) {
+	inBubble(t, defaults, func(t *testing.T, s *site) {
+		s.hub.Handle("slow", func(context.Context, *push.Inbound) error {
+			time.Sleep(5 * time.Minute)
+			return nil
+		})
+		done := make(chan int)
+		go func() {
+			res, err := s.Client().Do(s.request(t.Context(), http.MethodPost, "/topics/slow", "hi", key))
+			if err != nil {
+				t.Error(err)
+				done <- 0
+				return
+			}
+			res.Body.Close()
+			done <- res.StatusCode
+		}()
+		for range 59 {
+			time.Sleep(5 * time.Second)
+			s.expect(http.StatusConflict, s.post("/topics/slow", "hi", key))
+		}
+		if status := <-done; status != http.StatusCreated {
+			t.Errorf("the first request: %d", status)
+		}
+		time.Sleep(20 * time.Second) // nobody holds it any more
+		s.published(s.post("/topics/slow", "hi", key))
+		if n := len(s.page("/topics/slow").Items); n != 1 {
+			t.Errorf("%d events in the log", n)
 		}
 	})
 }
