@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,11 +25,12 @@ type Broker struct {
 	end  context.CancelFunc
 
 	mu    sync.Mutex
-	link  context.Context //nolint:containedctx // ends with the connection, and every request with it
-	seen  push.ID         // the newest position that this broker knows to have been in the log
-	past  []uint64        // epochs that were replaced
-	gen   uint64          // reconnects of the connection when the log was last looked at
-	stale bool            // look again before the next publish
+	pub   jetstream.JetStream // what publishes events
+	link  context.Context     //nolint:containedctx // ends with the connection, and every request with it
+	seen  push.ID             // the newest position that this broker knows to have been in the log
+	past  []uint64            // epochs that were replaced
+	gen   uint64              // reconnects of the connection when the log was last looked at
+	stale bool                // look again before the next publish
 }
 
 var _ push.Broker = (*Broker)(nil)
@@ -53,16 +53,16 @@ func NewWithConfig(js jetstream.JetStream, cfg Config) *Broker {
 	}
 	b.life, b.end = context.WithCancel(context.Background())
 	b.watch()
-	b.js = publisher(b.nc, b.api, cfg.Timeout)
+	b.js, b.pub = b.publisher(), b.publisher()
 	b.store = &store{b: b}
 	return b
 }
 
 // publisher returns a JetStream context of our own: what is in flight there has
 // limits that are ours.
-func publisher(nc *nats.Conn, api string, timeout time.Duration) jetstream.JetStream {
-	js, err := jetstream.NewWithAPIPrefix(nc, api,
-		jetstream.WithPublishAsyncMaxPending(maxInFlight), jetstream.WithPublishAsyncTimeout(timeout), jetstream.WithDefaultTimeout(timeout))
+func (b *Broker) publisher() jetstream.JetStream {
+	js, err := jetstream.NewWithAPIPrefix(b.nc, b.api,
+		jetstream.WithPublishAsyncMaxPending(maxInFlight), jetstream.WithDefaultTimeout(b.cfg.Timeout))
 	if err != nil {
 		panic("natsbroker: " + err.Error()) // the prefix is that of a context that works
 	}
@@ -91,6 +91,7 @@ func (b *Broker) Store() push.Store { return b.store }
 func (b *Broker) Close(context.Context) error {
 	b.end()
 	b.js.CleanupPublisher()
+	b.publishing().CleanupPublisher()
 	return nil
 }
 

@@ -213,6 +213,32 @@ func TestWrongCredentialsAreNamed(t *testing.T) {
 	}
 	s.open(nats.UserInfo("app", "wrong"), nats.IgnoreAuthErrorAbort())
 	s.unready("Authorization Violation")
+	s.server.kill(syscall.SIGKILL)
+	s.server.args = []string{"--user", "app", "--pass", "wrong"} // now it is right
+	if err := s.server.startWith(nats.UserInfo("app", "wrong")); err != nil {
+		t.Fatal(err)
+	}
+	s.untilReady()
+	s.publish(1)
+}
+
+// Whatever a topic may be, the server takes its subject.
+func TestEveryTopicFitsASubject(t *testing.T) {
+	s := newSite(t)
+	for _, topic := range []string{strings.Repeat("a.", 100), strings.Repeat(">", 200), strings.Repeat("\u20ac/", 15) + strings.Repeat(" ", 100), "a/.b/c d/e>"} {
+		ids, err := s.hub.Publish(t.Context(), push.Event{Topic: topic})
+		if err != nil {
+			t.Errorf("Publish to %q: %v", topic, err)
+			continue
+		}
+		s.gets(ids...)
+		if p, err := s.hub.History(t.Context(), push.Query{Topics: []string{topic}}); err != nil || len(p.Events) != 1 || p.Events[0].Topic != topic {
+			t.Errorf("History of %q: %+v, error %v", topic, p, err)
+		}
+	}
+	if _, err := s.hub.Publish(t.Context(), push.Event{Topic: strings.Repeat("a", 201)}); !errors.Is(err, push.ErrInvalid) {
+		t.Errorf("Publish to a topic of 201 bytes: %v", err)
+	}
 }
 
 func TestServerWithoutJetStreamIsNamed(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/push/natsbroker"
 	"github.com/dualpush-go/dualpush/push/pushtest/fleet"
 )
@@ -34,6 +35,10 @@ func nodeConfig() natsbroker.Config {
 }
 
 func runNode(url string) {
+	if url == inMemory {
+		_ = fleet.Main(push.NewMemory())
+		os.Exit(0)
+	}
 	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.ReconnectWait(50*time.Millisecond))
 	if err == nil {
 		var js jetstream.JetStream
@@ -55,10 +60,14 @@ func processes(replicas int, servers ...*server) func() (fleet.Node, error) {
 		urls[i] = s.url()
 	}
 	return func() (fleet.Node, error) {
-		cmd := exec.Command(os.Args[0], "-test.run=^$")
-		cmd.Env = append(os.Environ(), nodeURL+"="+strings.Join(urls, ","), nodeReplicas+"="+fmt.Sprint(replicas))
-		return fleet.StartProcess(cmd)
+		return fleet.StartProcess(nodeCommand(replicas, urls...))
 	}
+}
+
+func nodeCommand(replicas int, urls ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), nodeURL+"="+strings.Join(urls, ","), nodeReplicas+"="+fmt.Sprint(replicas))
+	return cmd
 }
 
 // TestFleetSurvivesKills: two nodes and the server are killed again and again.

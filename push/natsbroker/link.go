@@ -2,6 +2,7 @@ package natsbroker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,6 +37,8 @@ func (b *Broker) watch() {
 	}()
 }
 
+var errNoAnswer = errors.New("natsbroker: no answer from NATS")
+
 // begin returns a context for one operation: it ends after Timeout, with the
 // connection, and with Close.
 func (b *Broker) begin(ctx context.Context) (context.Context, context.CancelFunc, error) {
@@ -52,7 +55,7 @@ func (b *Broker) begin(ctx context.Context) (context.Context, context.CancelFunc
 		return nil, nil, err
 	}
 	ctx, cancel := until(ctx, link)
-	ctx, stop := context.WithTimeoutCause(ctx, b.cfg.Timeout, fmt.Errorf("natsbroker: no answer from NATS in %v", b.cfg.Timeout))
+	ctx, stop := context.WithTimeoutCause(ctx, b.cfg.Timeout, fmt.Errorf("%w in %v", errNoAnswer, b.cfg.Timeout))
 	return ctx, func() { stop(); cancel() }, nil
 }
 

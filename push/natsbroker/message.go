@@ -24,13 +24,15 @@ const (
 	headerMeta  = "Push-Meta"
 )
 
-// encode makes an event a message and returns its check.
+// encode makes an event a message and returns its check. header is the message's
+// until it was sent: a map an event would be the dearest part of publishing it.
 //
 // The check is random, so that an event that takes the sequence of one that was
 // lost has another. That of an event with an idempotency key follows from the
 // key: it is known also when the server has the event already, or had it.
-func (b *Broker) encode(e *push.Event) (*nats.Msg, uint32) {
-	m := &nats.Msg{Subject: b.subject(e.Topic), Data: e.Data, Header: nats.Header{}}
+func (b *Broker) encode(e *push.Event, header nats.Header) (*nats.Msg, uint32) {
+	clear(header)
+	m := &nats.Msg{Subject: b.subject(e.Topic), Data: e.Data, Header: header}
 	check := rand.Uint32()
 	if e.Idem != "" {
 		id := e.Topic + "\t" + e.Idem
@@ -39,11 +41,9 @@ func (b *Broker) encode(e *push.Event) (*nats.Msg, uint32) {
 	}
 	check |= 1
 	m.Header.Set(headerCheck, strconv.FormatUint(uint64(check), 16))
-	for name, value := range map[string]string{headerName: e.Name, headerType: e.ContentType, headerKey: e.Key} {
-		if value != "" {
-			m.Header.Set(name, url.QueryEscape(value))
-		}
-	}
+	setText(m.Header, headerName, e.Name)
+	setText(m.Header, headerType, e.ContentType)
+	setText(m.Header, headerKey, e.Key)
 	if !e.Time.IsZero() {
 		m.Header.Set(headerTime, e.Time.UTC().Format(time.RFC3339Nano))
 	}
@@ -55,6 +55,18 @@ func (b *Broker) encode(e *push.Event) (*nats.Msg, uint32) {
 		m.Header.Set(headerMeta, values.Encode())
 	}
 	return m, check
+}
+
+// setText sets a header to a value that may hold anything.
+func setText(h nats.Header, name, value string) {
+	if value != "" {
+		h.Set(name, url.QueryEscape(value))
+	}
+}
+
+func text(h nats.Header, name string) string {
+	v, _ := url.QueryUnescape(h.Get(name))
+	return v
 }
 
 // stored is a message as the stream has it.
@@ -84,11 +96,7 @@ func (b *Broker) event(m *stored, epoch uint64) (e push.Event, ok bool) {
 		return e, false
 	}
 	e.ID, e.Data, e.Time = m.id(epoch), m.data, m.time
-	for name, field := range map[string]*string{headerName: &e.Name, headerType: &e.ContentType, headerKey: &e.Key} {
-		if v := m.header.Get(name); v != "" {
-			*field, _ = url.QueryUnescape(v)
-		}
-	}
+	e.Name, e.ContentType, e.Key = text(m.header, headerName), text(m.header, headerType), text(m.header, headerKey)
 	if v := m.header.Get(headerTime); v != "" {
 		if t, err := time.Parse(time.RFC3339Nano, v); err == nil {
 			e.Time = t
@@ -116,8 +124,18 @@ func size(m *nats.Msg) int64 {
 	return int64(n)
 }
 
-func (b *Broker) fits(m *nats.Msg) error {
-	if n, limit := size(m), b.nc.MaxPayload(); n > limit {
+// fits returns an error for an event that is above the server's limit.
+func (b *Broker) fits(e *push.Event, limit int64) error {
+	texts := len(e.Topic) + len(e.Idem) + len(e.Name) + len(e.ContentType) + len(e.Key)
+	for k, v := range e.Meta {
+		texts += len(k) + len(v) + 2
+	}
+	const names, escaped = 256, 3 // of all headers; bytes that a byte may become
+	if int64(len(e.Data)+names+escaped*texts) <= limit {
+		return nil
+	}
+	m, _ := b.encode(e, nats.Header{})
+	if n := size(m); n > limit {
 		return fmt.Errorf("%w: event of %d bytes with its headers, the NATS server takes %d (its max_payload)", push.ErrTooLarge, n, limit)
 	}
 	return nil

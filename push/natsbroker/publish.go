@@ -23,24 +23,45 @@ func (b *Broker) Publish(ctx context.Context, events ...push.Event) ([]push.ID, 
 		return nil, err
 	}
 	defer cancel()
-	f := flight{b: b, msgs: make([]*nats.Msg, len(events)), ids: make([]push.ID, len(events)), acks: make([]jetstream.PubAckFuture, 0, len(events))}
+	limit := b.nc.MaxPayload()
 	for i := range events {
-		f.msgs[i], f.ids[i].Check = b.encode(&events[i])
-		if err := b.fits(f.msgs[i]); err != nil {
+		if err := b.fits(&events[i], limit); err != nil {
 			return nil, err
 		}
 	}
+	f := flight{b: b, pub: b.publishing(), events: events, ids: make([]push.ID, len(events)), acks: make([]jetstream.PubAckFuture, 0, len(events))}
 	ids, err := f.fly(inner)
+	if errors.Is(context.Cause(inner), errNoAnswer) || errors.Is(err, jetstream.ErrTooManyStalledMsgs) {
+		b.republish(f.pub)
+	}
 	return ids, b.explain(ctx, inner, err)
+}
+
+func (b *Broker) publishing() jetstream.JetStream {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pub
+}
+
+// republish gives up what a publisher waits for. That has no time-out of its own:
+// a timer an event would cost more than the rest of publishing it.
+func (b *Broker) republish(old jetstream.JetStream) {
+	b.mu.Lock()
+	if b.pub == old && !b.closed() {
+		b.pub = b.publisher()
+	}
+	b.mu.Unlock()
+	old.CleanupPublisher()
 }
 
 // flight is a list of events on their way.
 type flight struct {
-	b    *Broker
-	msgs []*nats.Msg
-	ids  []push.ID
-	acks []jetstream.PubAckFuture
-	back bool // a new event got a sequence that was taken
+	b      *Broker
+	pub    jetstream.JetStream
+	events []push.Event
+	ids    []push.ID
+	acks   []jetstream.PubAckFuture
+	back   bool // a new event got a sequence that was taken
 }
 
 func (f *flight) fly(ctx context.Context) ([]push.ID, error) {
@@ -49,9 +70,9 @@ func (f *flight) fly(ctx context.Context) ([]push.ID, error) {
 		return nil, err
 	}
 	var failed error
-	for len(f.acks) < len(f.msgs) && failed == nil {
+	for len(f.acks) < len(f.events) && failed == nil {
 		n := len(f.acks)
-		failed = f.send(min(n+maxInFlight/4, len(f.msgs)))
+		failed = f.send(min(n+maxInFlight/4, len(f.events)))
 		if err := f.await(ctx, n, seen); failed == nil {
 			failed = err
 		}
@@ -94,10 +115,15 @@ func (b *Broker) ready(ctx context.Context) (push.ID, error) {
 	return s.head, err
 }
 
-// send publishes the messages up to n.
+// send publishes the events up to n. Each is encoded when the ones before it are
+// on their way.
 func (f *flight) send(n int) error {
-	for _, m := range f.msgs[len(f.acks):n] {
-		ack, err := f.b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(f.b.cfg.Timeout))
+	opts := []jetstream.PublishOpt{jetstream.WithRetryAttempts(0), jetstream.WithStallWait(f.b.cfg.Timeout)}
+	header := nats.Header{}
+	for i := len(f.acks); i < n; i++ {
+		m, check := f.b.encode(&f.events[i], header)
+		f.ids[i].Check = check
+		ack, err := f.pub.PublishMsgAsync(m, opts...)
 		if err != nil {
 			return err
 		}

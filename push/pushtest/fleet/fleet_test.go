@@ -173,3 +173,24 @@ func TestBrokenLogsAreRejected(t *testing.T) {
 		})
 	}
 }
+
+func TestLoadCountsWhatArrives(t *testing.T) {
+	n, err := local(push.NewMemory(), nil)()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Kill()
+	l, err := NewLoad(t.Context(), n.URL, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for burst := range 20 {
+		if err := l.Burst(1+burst, 128); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := l.got.Load(); got != 210*10 {
+		t.Errorf("10 clients got %d events, published were 210", got)
+	}
+}

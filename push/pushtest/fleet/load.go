@@ -1,0 +1,116 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Load is a number of SSE clients of one node, which count what they get: what
+// benchmarks put a node under.
+type Load struct {
+	run     *run
+	conns   []net.Conn
+	reading sync.WaitGroup
+	got     atomic.Int64
+	want    atomic.Int64
+	all     chan struct{} // of capacity 1
+	lost    chan error    // of capacity 1
+	sent    int
+}
+
+const (
+	loadTopic = "load"
+	loadMark  = '@' // once in each event
+)
+
+// NewLoad connects clients to a node.
+func NewLoad(ctx context.Context, node string, clients int) (*Load, error) {
+	l := &Load{all: make(chan struct{}, 1), lost: make(chan error, 1)}
+	l.run = &run{ctx: ctx, http: &http.Client{Transport: &http.Transport{}}, nodes: []Node{{URL: node}}, ledger: map[string]note{}}
+	for range clients {
+		if err := l.connect(strings.TrimPrefix(node, "http://")); err != nil {
+			l.Close()
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func (l *Load) connect(addr string) error {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	l.conns = append(l.conns, c)
+	if _, err := fmt.Fprintf(c, "GET /topics/%s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", loadTopic, addr); err != nil {
+		return err
+	}
+	buf := make([]byte, 16<<10)
+	for seen := []byte(nil); !bytes.Contains(seen, []byte("push.open")); {
+		n, err := c.Read(buf)
+		if err != nil {
+			return fmt.Errorf("the node ended a stream after %q: %w", seen, err)
+		}
+		seen = append(seen, buf[:n]...)
+	}
+	l.reading.Go(func() { l.count(c, buf) })
+	return nil
+}
+
+func (l *Load) count(c net.Conn, buf []byte) {
+	for {
+		n, err := c.Read(buf)
+		if marks := bytes.Count(buf[:n], []byte{loadMark}); marks > 0 && l.got.Add(int64(marks)) == l.want.Load() {
+			l.all <- struct{}{}
+		}
+		if err != nil {
+			select {
+			case l.lost <- err:
+			default:
+			}
+			return
+		}
+	}
+}
+
+// Burst publishes events of a size at once, and returns when every client has
+// them all.
+func (l *Load) Burst(events, size int) error {
+	notes := make([]note, events)
+	for i := range notes {
+		l.sent++
+		data := fmt.Sprintf("%c%d ", loadMark, l.sent)
+		notes[i] = note{Topic: loadTopic, Data: data + strings.Repeat("x", max(size-len(data), 0))}
+	}
+	l.want.Add(int64(events * len(l.conns)))
+	if _, err := l.run.try(notes); err != nil {
+		return err
+	}
+	timeout := time.NewTimer(30 * time.Second)
+	defer timeout.Stop()
+	select {
+	case <-l.all:
+		return nil
+	case err := <-l.lost:
+		return err
+	case <-timeout.C:
+		return errors.New("a burst did not arrive in 30 s")
+	}
+}
+
+// Close hangs up.
+func (l *Load) Close() {
+	for _, c := range l.conns {
+		_ = c.Close()
+	}
+	l.reading.Wait()
+	l.run.http.CloseIdleConnections()
+}
