@@ -21,7 +21,7 @@ func appendContent(dst []byte, e *push.Event) []byte {
 	dst = append(dst, contentVersion)
 	t := e.Time
 	dst = binary.AppendVarint(dst, t.Unix())
-	dst = binary.AppendUvarint(dst, uint64(t.Nanosecond())) //nolint:gosec // not negative
+	dst = binary.AppendUvarint(dst, uint64(t.Nanosecond()))
 	for _, s := range []string{e.Name, e.ContentType, e.Key, e.Idem} {
 		dst = appendString(dst, s)
 	}

@@ -71,8 +71,8 @@ func (c Config) check() error {
 			return fmt.Errorf("redisbroker: Config.Rules: %w", err)
 		}
 		if r.Bytes > 0 {
-			return fmt.Errorf("redisbroker: Config.Rules: rule for %q: Redis cannot bound the bytes of a topic: use Count, and Config.MaxEvent for the size of each event",
-				r.Pattern)
+			return fmt.Errorf("redisbroker: Config.Rules: rule for %q: Redis cannot bound the bytes of a topic: "+
+				"use Count, and Config.MaxEvent for the size of each event", r.Pattern)
 		}
 	}
 	return nil

@@ -73,6 +73,8 @@ func refusal(node func() *redisbroker.Broker) (b *redisbroker.Broker, err error)
 
 // rewind has the server as it was before the newest events. ARGV: the keys'
 // prefix, how many.
+//
+//nolint:dupword // Lua ends blocks so
 var rewind = redis.NewScript(`
 local p = ARGV[1]
 local x = redis.call('XREVRANGE', p .. 'feed', '+', '-', 'COUNT', ARGV[2] + 1)

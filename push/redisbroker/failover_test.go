@@ -113,7 +113,7 @@ func (p *pair) detach() {
 	}
 }
 
-// publishes publishes as soon as that works.
+// publishes does so as soon as that works.
 func (p *pair) publishes() (id push.ID) {
 	p.Helper()
 	p.Eventually("Publish works", func() bool {

@@ -177,7 +177,7 @@ func (r *reading) read(ctx context.Context, topics []topic) error {
 	}
 	keys := b.keys.log()
 	room := max(pageBytes/len(topics), 32<<10)
-	args := []any{epoch, r.q.After.Seq, r.q.After.Check, r.stop.Seq, r.limit + 1, latest, room}
+	args := append(make([]any, 0, 7+3*len(topics)), epoch, r.q.After.Seq, r.q.After.Check, r.stop.Seq, r.limit+1, latest, room)
 	for _, t := range topics {
 		rule := b.cfg.rule(t.name)
 		keys = append(keys, b.keys.topic(t.name))

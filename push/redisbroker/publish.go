@@ -105,7 +105,7 @@ func (w *writer) init(b *Broker) {
 	w.b, w.news = b, make(chan struct{}, 1)
 	name := make([]byte, 8)
 	for i := range name {
-		name[i] = byte(rand.Uint32()) //nolint:gosec // one of its bytes
+		name[i] = byte(rand.Uint32())
 	}
 	w.name = hex.EncodeToString(name)
 }

@@ -154,8 +154,8 @@ func (n *seen) reach(id push.ID) {
 // learn reads the state at the beginning of a reply.
 func (b *Broker) learn(reply []any) state {
 	s := state{
-		epoch: number(reply[0]), since: int64(number(reply[1])), seq: number(reply[2]), //nolint:gosec // a time
-		check: uint32(number(reply[3])), floor: number(reply[4]), //nolint:gosec // it is one
+		epoch: number(reply[0]), since: int64(number(reply[1])), seq: number(reply[2]),
+		check: uint32(number(reply[3])), floor: number(reply[4]),
 	}
 	b.seen.learn(s)
 	return s
@@ -180,7 +180,7 @@ func position(id string) (seq uint64, check uint32, err error) {
 	if err == nil {
 		var n uint64
 		n, err = strconv.ParseUint(c, 10, 32)
-		check = uint32(n) //nolint:gosec // of 32 bits
+		check = uint32(n)
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("redisbroker: entry %q is not this package's: does something else write to its keys?", id)

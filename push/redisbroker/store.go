@@ -42,6 +42,8 @@ var (
 
 	// KEYS: the names, an entry for each. ARGV: its name. The names of entries
 	// that have expired go.
+	//
+	//nolint:dupword // Lua ends blocks so
 	listScript = redis.NewScript(always + `
 local out = {}
 for i = 2, #KEYS do
@@ -169,7 +171,8 @@ func (s *store) each(ctx context.Context, prefix string, f func(key, value strin
 }
 
 func (s *store) values(ctx context.Context, names []string, f func(key, value string)) error {
-	keys, args := []string{s.b.keys.entries()}, make([]any, len(names))
+	keys, args := make([]string, 1, len(names)+1), make([]any, len(names))
+	keys[0] = s.b.keys.entries()
 	for i, name := range names {
 		keys, args[i] = append(keys, s.b.keys.entry(name)), name
 	}

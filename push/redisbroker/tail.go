@@ -105,7 +105,7 @@ func (t *tail) verify(ctx context.Context) (n int, err error) {
 		}
 		return 0, &push.TailGap{From: t.pos, To: s.id(seq, check)}
 	}
-	t.check = uint32(number(edge)) //nolint:gosec // a check
+	t.check = uint32(number(edge))
 	events, _, err := t.parse(messages(reply[3].([]any)), true)
 	if err != nil {
 		return 0, err
@@ -187,7 +187,7 @@ func (t *tail) parse(entries []redis.XMessage, vouched bool) (events []push.Even
 			return nil, false, err
 		}
 		prev, _ := m.Values["p"].(string)
-		if seq != at+1 || !(vouched && i == 0) && uint32(number(prev)) != check { //nolint:gosec // a check
+		if seq != at+1 || !(vouched && i == 0) && uint32(number(prev)) != check {
 			return events, false, nil
 		}
 		e := push.Event{ID: push.ID{Epoch: t.pos.Epoch, Seq: seq, Check: own}}
