@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -135,28 +134,6 @@ func TestServerIsDownAtStart(t *testing.T) {
 	s.UntilReady()
 	s.Subscribe(push.FromHead())
 	s.Gets(s.Publish(3)...)
-}
-
-func TestWrongCredentialsAreNamed(t *testing.T) {
-	t.Parallel()
-	s := siteAt(t, startServer(t))
-	s.do("CONFIG", "SET", "requirepass", "secret")
-	s.do("CLIENT", "KILL", "SKIPME", "yes")
-	s.Unready("NOAUTH")
-	siteAt(t, s.server, func(o *redis.Options) { o.Password = "wrong" }).Unready("WRONGPASS")
-	s.do("CONFIG", "SET", "requirepass", "")
-	s.UntilReady()
-}
-
-// A server that drops keys when it is full is refused, by name, and taken as
-// soon as it is right.
-func TestServerThatEvictsIsNamed(t *testing.T) {
-	srv := startServer(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
-	s := siteAt(t, srv)
-	s.Unready("maxmemory-policy is allkeys-lru", "noeviction")
-	s.do("CONFIG", "SET", "maxmemory-policy", "noeviction")
-	s.UntilReady()
-	s.Publish(1)
 }
 
 // Row 47: a master that was made a replica, and is cut off from its own master,
@@ -308,82 +285,6 @@ func TestDirectoryIsWiped(t *testing.T) {
 	s.Gap(push.ReasonEpoch)
 }
 
-// Row 51: what somebody else does to the keys is told, and the log goes on.
-func TestKeysAreEdited(t *testing.T) {
-	edits := map[string]struct {
-		do     []any
-		reason push.Reason
-	}{
-		"FLUSHALL":                  {[]any{"FLUSHALL"}, push.ReasonEpoch},
-		"DEL of the state":          {[]any{"DEL", "{push}:state"}, push.ReasonEpoch},
-		"the state is set back":     {[]any{"HSET", "{push}:state", "q", 3}, push.ReasonEpoch},
-		"the epoch is changed":      {[]any{"HSET", "{push}:state", "e", 3}, push.ReasonEpoch},
-		"fields are gone":           {[]any{"HDEL", "{push}:state", "c", "q", "f"}, push.ReasonEpoch},
-		"XADD to the feed":          {[]any{"XADD", "{push}:feed", "*", "x", "y"}, push.ReasonEpoch},
-		"DEL of a topic":            {[]any{"DEL", "{push}:t:a"}, push.ReasonTrimmed},
-		"XTRIM of a topic":          {[]any{"XTRIM", "{push}:t:a", "MAXLEN", 2}, push.ReasonTrimmed},
-		"XTRIM of a topic to 0":     {[]any{"XTRIM", "{push}:t:a", "MAXLEN", 0}, push.ReasonTrimmed},
-		"XADD to a topic":           {[]any{"XADD", "{push}:t:a", "*", "x", "y"}, push.ReasonTrimmed},
-		"a topic is something else": {[]any{"SET", "{push}:t:a", "x"}, push.ReasonTrimmed},
-	}
-	srv := startServer(t, kernel...)
-	by := srv.open(t)
-	for name, c := range edits {
-		t.Run(name, func(t *testing.T) {
-			if err := by.FlushAll(t.Context()).Err(); err != nil {
-				t.Fatal(err)
-			}
-			s := siteAt(t, srv)
-			s.Subscribe(push.FromHead())
-			ids := s.Publish(10)
-			s.Gets(ids...)
-			s.do(c.do...)
-			next := s.resumes()
-			if c.reason == push.ReasonEpoch {
-				s.Gap(push.ReasonEpoch)
-			}
-			s.Reaches(s.PublishTo("b", 1)[0])
-			s.Open(s.node()) // one who comes back to another node
-			s.Subscribe(push.After(ids[2]))
-			g := s.Gap(c.reason).Gap
-			if g.To.Epoch != next.Epoch || g.To.Seq >= next.Seq || g.Reason == push.ReasonTrimmed && g.To.Seq < ids[3].Seq {
-				t.Errorf("of #4 to #10 something is gone, #%d is there, the gap is %+v", next.Seq, g)
-			}
-		})
-	}
-}
-
-// Without the index of topics nobody could find what matches a pattern.
-func TestIndexOfTopicsIsDeleted(t *testing.T) {
-	s := newSite(t, kernel...)
-	ids := s.Publish(10)
-	s.Gets(ids...)
-	s.do("DEL", "{push}:topics")
-	s.Open(s.node())
-	s.Subscribe(push.After(ids[2]))
-	s.Gap(push.ReasonEpoch)
-	s.Reaches(s.resumes())
-}
-
-// An event in the middle is deleted: a gap over it, and those around it.
-func TestEventIsDeleted(t *testing.T) {
-	s := newSite(t, kernel...)
-	ids := s.Publish(10)
-	s.Gets(ids...)
-	s.do("XDEL", "{push}:t:a", fmt.Sprintf("%d-%d", ids[5].Seq, ids[5].Check))
-	p, err := s.Hub.History(t.Context(), push.Query{Topics: []string{"a"}, After: ids[2]})
-	if err != nil || p.Gap == nil || p.Gap.To.Seq != ids[5].Seq {
-		t.Fatalf("History has the gap %+v, error %v", p.Gap, err)
-	}
-	var got []push.ID
-	for _, e := range p.Events {
-		got = append(got, e.ID)
-	}
-	if want := append(slices.Clone(ids[3:5]), ids[6:]...); !slices.Equal(got, want) {
-		t.Errorf("around the deleted event are %v, want %v", got, want)
-	}
-}
-
 // The feed is trimmed before the hub has read it: its readers go on through
 // History, and miss nothing.
 func TestFeedIsTrimmedBeforeItWasRead(t *testing.T) {
@@ -523,90 +424,5 @@ func TestServerStopsAndPublishIsTriedAgain(t *testing.T) {
 			})
 			s.Gets(append(ids, s.Publish(2)...)...)
 		})
-	}
-}
-
-// A server that is full refuses events and says so; what is there is read.
-func TestServerIsFull(t *testing.T) {
-	s := newSite(t)
-	ids := s.Publish(3)
-	s.Gets(ids...)
-	s.do("CONFIG", "SET", "maxmemory", "1mb")
-	if _, err := s.Hub.Publish(t.Context(), push.Event{Topic: "a"}); err == nil || !strings.Contains(err.Error(), "the server is full: raise maxmemory") {
-		t.Errorf("Publish: %v", err)
-	}
-	if err := s.Hub.Store().Set(t.Context(), "k", nil, time.Hour); !errors.Is(err, push.ErrStoreFull) {
-		t.Errorf("Set: %v", err)
-	}
-	s.Subscribe(push.After(ids[0]))
-	s.Gets(ids[1:]...)
-	s.do("CONFIG", "SET", "maxmemory", "0")
-	s.Gets(s.Publish(2)...)
-}
-
-func TestEventAboveTheLimit(t *testing.T) {
-	s := newSite(t)
-	small := push.Event{Topic: "a", Data: []byte("small")}
-	_, err := s.Hub.Publish(t.Context(), small, push.Event{Topic: "a", Data: make([]byte, 1<<20)})
-	if !errors.Is(err, push.ErrTooLarge) || !strings.Contains(err.Error(), "1048576") {
-		t.Errorf("Publish of an event above the limit: %v", err)
-	}
-	if head, err := s.Hub.Head(t.Context()); err != nil || head.Seq != 0 {
-		t.Errorf("one event of two was too large: head %v, error %v", head, err)
-	}
-	ids, err := s.Hub.Publish(t.Context(), push.Event{Topic: "a", Data: make([]byte, 1<<20-64)})
-	if err != nil {
-		t.Fatalf("Publish of an event just below the limit: %v", err)
-	}
-	s.Gets(ids...)
-}
-
-// The server's own limit may be lower: it says so, and the log goes on.
-func TestEventAboveTheServersLimit(t *testing.T) {
-	s := newSite(t, "--proto-max-bulk-len", "1mb")
-	b := redisbroker.NewWithConfig(s.rdb, redisbroker.Config{MaxEvent: 4 << 20})
-	defer func() { _ = b.Close(t.Context()) }()
-	if _, err := b.Publish(t.Context(), push.Event{Topic: "a", Data: make([]byte, 2<<20)}); err == nil || !strings.Contains(err.Error(), "proto-max-bulk-len") {
-		t.Errorf("Publish of an event above the server's limit: %v", err)
-	}
-	s.Gets(s.Publish(1)...)
-}
-
-// Keys that are not ours make an error that names them, and nothing else: the
-// broker goes on as soon as they are gone.
-func TestKeysAreSomethingElse(t *testing.T) {
-	t.Parallel()
-	srv := startServer(t)
-	s := siteAt(t, srv)
-	s.UntilReady()
-	s.Subscribe(push.FromHead())
-	s.Gets(s.Publish(2)...)
-	s.do("SET", "{push}:state", "x")
-	s.Unready("WRONGTYPE")
-	if _, err := s.Hub.Publish(t.Context(), push.Event{Topic: "a"}); err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
-		t.Errorf("Publish: %v", err)
-	}
-	s.do("DEL", "{push}:state")
-	s.UntilReady()
-	s.resumes()
-	s.Gap(push.ReasonEpoch)
-}
-
-func TestConfigThatRedisCannotKeepPanics(t *testing.T) {
-	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
-	defer closeClient(t, rdb)
-	for _, cfg := range []redisbroker.Config{
-		{Name: "a{b"},
-		{Rules: []push.Rule{{Pattern: ""}}},
-		{Rules: []push.Rule{{Pattern: "a", Retention: push.Retention{Bytes: 1}}}},
-	} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("NewWithConfig(%+v) did not panic", cfg)
-				}
-			}()
-			redisbroker.NewWithConfig(rdb, cfg)
-		}()
 	}
 }
