@@ -48,7 +48,7 @@ func TestAHerdSharesItsReads(t *testing.T) {
 				t.Fatalf("reader %d got %d events, want %d, or others", i, len(got[i]), len(want)-1-i%10)
 			}
 		}
-		if asked := b.asked.Load(); asked > 10 { // 4 pages, and one more at the end
+		if asked := b.asked.Load(); asked > 25 { // each alone: a thousand times; how many of the ten positions share a page is the scheduler's
 			t.Errorf("the broker was asked %d times for %d readers", asked, readers)
 		}
 	})
