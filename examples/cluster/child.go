@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,7 +34,8 @@ type child struct {
 }
 
 func newChild(name string, args ...string) *child {
-	return &child{name: name, args: append([]string{"node", "-child", "-addr", "127.0.0.1:0", "-name", name, "-proxies", "127.0.0.0/8", "-grace", "300ms"}, args...)}
+	own := []string{"node", "-child", "-addr", "127.0.0.1:0", "-name", name, "-proxies", "127.0.0.0/8", "-grace", "300ms"}
+	return &child{name: name, args: slices.Concat(own, args)}
 }
 
 var errRuns = errors.New("the node runs already")

@@ -65,7 +65,7 @@ func (c *crowd) follow(ctx context.Context, url string, i int) {
 	for e, err := range client.Events(ctx) {
 		if err != nil {
 			if ctx.Err() == nil {
-				c.fault("client %d: %v", i, err)
+				c.faultf("client %d: %v", i, err)
 			}
 			return
 		}
@@ -80,23 +80,23 @@ func (c *crowd) take(i int, e sse.Event) {
 		c.opened = append(c.opened, time.Now())
 		c.mu.Unlock()
 	case "push.gap":
-		c.fault("client %d was told of a gap: %s", i, e.Data)
+		c.faultf("client %d was told of a gap: %s", i, e.Data)
 	case "tick":
 		var tick struct{ N int }
 		if err := json.Unmarshal(e.Data, &tick); err != nil {
-			c.fault("%v", err)
+			c.faultf("%v", err)
 		}
 		c.mu.Lock()
 		last := c.last[i]
 		c.last[i] = tick.N
 		c.mu.Unlock()
 		if last != 0 && tick.N != last+1 {
-			c.fault("client %d: tick %d after tick %d", i, tick.N, last)
+			c.faultf("client %d: tick %d after tick %d", i, tick.N, last)
 		}
 	}
 }
 
-func (c *crowd) fault(format string, args ...any) {
+func (c *crowd) faultf(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.faults = append(c.faults, fmt.Sprintf(format, args...))

@@ -4,8 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -154,7 +156,7 @@ func cluster(t *testing.T) []*server {
 			t.Fatal(err)
 		}
 		t.Cleanup(s.remove)
-		servers[i], routes[i] = s, fmt.Sprintf("nats://%s:%d", host, freePort())
+		servers[i], routes[i] = s, "nats://"+net.JoinHostPort(host, strconv.Itoa(freePort()))
 	}
 	for i, s := range servers {
 		s.args = []string{"--name", fmt.Sprint("n", i), "--cluster_name", "test", "--cluster", routes[i], "--routes", strings.Join(routes, ",")}

@@ -47,45 +47,44 @@ func epochOf(info *jetstream.StreamInfo) uint64 {
 func (b *Broker) look(ctx context.Context) (state, error) {
 	for {
 		seen, gen := b.newestSeen(), b.nc.Stats().Reconnects
-		info, err := b.info(ctx, "")
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			if err := b.create(ctx); err != nil {
-				return state{}, err
-			}
-			continue
-		}
+		s, sound, err := b.tryLook(ctx, seen)
 		if err != nil {
 			return state{}, err
 		}
-		if err := differences(b.cfg.log(), info.Config); err != nil {
-			return state{}, err
+		if sound {
+			b.looked(&s, gen)
+			return s, nil
 		}
-		if info.State.LastSeq == 0 { // nobody has finished creating it
-			if err := b.firstTick(ctx); err != nil {
-				return state{}, err
-			}
-			continue
-		}
-		s, err := b.headOf(ctx, info, seen)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			continue
-		}
-		if err != nil {
-			return state{}, err
-		}
-		lost, err := b.lostEnd(ctx, &s, seen)
-		if err != nil {
-			return state{}, err
-		}
-		if lost || b.left(s.epoch) {
-			if err := b.newEpoch(ctx, s.epoch); err != nil {
-				return state{}, err
-			}
-			continue
-		}
-		b.looked(&s, gen)
-		return s, nil
 	}
+}
+
+// tryLook returns false if there was something to put right, and looks no further.
+func (b *Broker) tryLook(ctx context.Context, seen push.ID) (s state, sound bool, err error) {
+	info, err := b.info(ctx, "")
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return s, false, b.create(ctx)
+	}
+	if err != nil {
+		return s, false, err
+	}
+	if err := differences(b.cfg.log(), info.Config); err != nil {
+		return s, false, err
+	}
+	if info.State.LastSeq == 0 { // nobody has finished creating it
+		return s, false, b.firstTick(ctx)
+	}
+	s, err = b.headOf(ctx, info, seen)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return s, false, nil
+	}
+	if err != nil {
+		return s, false, err
+	}
+	lost, err := b.lostEnd(ctx, &s, seen)
+	if err == nil && (lost || b.left(s.epoch)) {
+		return s, false, b.newEpoch(ctx, s.epoch)
+	}
+	return s, err == nil, err
 }
 
 func (b *Broker) looked(s *state, gen uint64) {

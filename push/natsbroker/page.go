@@ -3,6 +3,7 @@ package natsbroker
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -180,11 +181,11 @@ func (r *reading) newest(ctx context.Context) ([]push.Event, bool, error) {
 // out.
 func (r *reading) fillBack(events []push.Event) int {
 	bytes := 0
-	for i := len(events) - 1; i >= 0; i-- {
+	for i, e := range slices.Backward(events) {
 		if n := len(events) - 1 - i; n == r.limit || bytes > maxPageBytes {
 			return i + 1
 		}
-		bytes += len(events[i].Data)
+		bytes += len(e.Data)
 	}
 	return 0
 }

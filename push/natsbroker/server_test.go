@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -119,7 +120,7 @@ var ports atomic.Int64
 // gives to clients.
 func freePort() int { return int(10_000 + ports.Add(1)) }
 
-func (s *server) url() string { return fmt.Sprintf("nats://%s:%d", host, s.port) }
+func (s *server) url() string { return "nats://" + net.JoinHostPort(host, strconv.Itoa(s.port)) }
 
 // start starts the server and waits until it answers.
 func (s *server) start() error { return s.startWith() }

@@ -144,7 +144,7 @@ func (s *store) Get(ctx context.Context, key string) (value []byte, ok bool, err
 func (s *store) last(ctx context.Context, key string) (*stored, error) {
 	m, err := s.b.getFrom(ctx, s.name(), getRequest{LastFor: s.key(key)})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil
+		return nil, nil //nolint:nilnil // as the comment says
 	}
 	if m != nil && m.data == nil {
 		m.data = []byte{}

@@ -84,7 +84,7 @@ func (c *client) read() {
 	}
 }
 
-// A client hangs up after so many events, and goes on on another transport.
+// A client hangs up after so many events, and continues on another transport.
 const shortest, longest = 50, 1000
 
 var errHangUp = errors.New("the client hung up")

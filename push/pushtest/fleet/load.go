@@ -45,7 +45,8 @@ func NewLoad(ctx context.Context, node string, clients int) (*Load, error) {
 }
 
 func (l *Load) connect(addr string) error {
-	c, err := net.Dial("tcp", addr)
+	var d net.Dialer
+	c, err := d.DialContext(context.Background(), "tcp", addr)
 	if err != nil {
 		return err
 	}

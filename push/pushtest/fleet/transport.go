@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/coder/websocket"
@@ -38,8 +39,8 @@ func get(ctx context.Context, h *http.Client, at string, header ...string) (*htt
 	if err != nil {
 		return nil, err
 	}
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
+	for pair := range slices.Chunk(header, 2) {
+		req.Header.Set(pair[0], pair[1])
 	}
 	resp, err := h.Do(req)
 	if err == nil && resp.StatusCode != http.StatusOK {
@@ -97,7 +98,8 @@ func readNDJSON(ctx context.Context, h *http.Client, at, after string, hear func
 }
 
 func readWebSocket(ctx context.Context, h *http.Client, at, after string, hear func(told) error) error {
-	c, _, err := websocket.Dial(ctx, strings.Replace(resume(at, after), "http", "ws", 1),
+	c, _, err := websocket.Dial( //nolint:bodyclose // there is none after a handshake
+		ctx, strings.Replace(resume(at, after), "http", "ws", 1),
 		&websocket.DialOptions{HTTPClient: h, Subprotocols: []string{"push.v1"}})
 	if err != nil {
 		return err
