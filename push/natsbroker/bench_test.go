@@ -2,11 +2,9 @@ package natsbroker_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
+	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -160,87 +158,10 @@ func brokerHop(b *testing.B, s *server) func() time.Duration {
 	}
 }
 
-// One operation is a hundred bursts to 1000 SSE clients of a node, which is a process: of
-// its processor time a delivery ≤ 1.1 of what it takes over the memory broker is
-// promised.
+// Of a node's processor time a delivery ≤ 1.1 of what it takes over the memory broker
+// is promised.
 func BenchmarkNode(b *testing.B) {
-	for _, burst := range []int{1, 20} {
-		b.Run(fmt.Sprint("clients=1000/burst=", burst), func(b *testing.B) { benchNode(b, burst) })
-	}
-}
-
-func benchNode(b *testing.B, burst int) {
-	const clients = 1000
-	s := ownServer(b)
-	log, memory := startNode(b, clients, s.url()), startNode(b, clients, inMemory)
-	const times = 100 // long enough for the clock
-	log.burst(b, burst, times)
-	memory.burst(b, burst, times)
-	var ours, theirs time.Duration
-	n := 0
-	for b.Loop() {
-		ours += log.burst(b, burst, times)
-		theirs += memory.burst(b, burst, times)
-		n += clients * burst * times
-	}
-	b.ReportMetric(float64(ours.Nanoseconds())/float64(n), "cpu-ns/delivery")
-	b.ReportMetric(ours.Seconds()/theirs.Seconds(), "of_the_memory_broker")
-}
-
-// inMemory is the URL of no server.
-const inMemory = "memory:"
-
-// node is one under load.
-type node struct {
-	*fleet.Load
-	pid int
-}
-
-func startNode(b *testing.B, clients int, url string) *node {
-	b.Helper()
-	cmd := nodeCommand(1, url)
-	n, err := fleet.StartProcess(cmd)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(n.Kill)
-	load, err := fleet.NewLoad(b.Context(), n.URL, clients)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(load.Close)
-	return &node{load, cmd.Process.Pid}
-}
-
-// burst publishes n events some times, waits until every client has them, and
-// returns the processor time that it took the node.
-func (n *node) burst(b *testing.B, events, times int) time.Duration {
-	b.Helper()
-	before := cpu(b, n.pid)
-	for range times {
-		if err := n.Burst(events, len(payload)); err != nil {
-			b.Fatal(err)
-		}
-	}
-	return cpu(b, n.pid) - before
-}
-
-// tick is the unit of processor time in /proc.
-const tick = 10 * time.Millisecond
-
-// cpu returns the processor time that a process has taken, user and system.
-func cpu(b *testing.B, pid int) time.Duration {
-	b.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)
-	user, err1 := strconv.Atoi(fields[11])
-	system, err2 := strconv.Atoi(fields[12])
-	if err := errors.Join(err1, err2); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(user+system) * tick
+	fleet.CompareNodes(b,
+		func(b *testing.B) *exec.Cmd { return nodeCommand(1, ownServer(b).url()) },
+		func(*testing.B) *exec.Cmd { return nodeCommand(1, inMemory) })
 }

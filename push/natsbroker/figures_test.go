@@ -3,72 +3,19 @@ package natsbroker_test
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"testing"
 	"time"
 
 	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/push/natsbroker"
+	"github.com/dualpush-go/dualpush/push/pushtest"
 )
 
 const megabyte = 1 << 20
 
-// heap returns what is live, and what is not collected yet.
-func heap() int64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
-
-func liveHeap() int64 {
-	runtime.GC()
-	runtime.GC()
-	return heap()
-}
-
-// publishMany publishes n events to the topics that name gives them.
-func publishMany(t *testing.T, b push.Broker, n int, name func(i int) string) {
-	t.Helper()
-	events := make([]push.Event, 2000)
-	for at := 0; at < n; at += len(events) {
-		events = events[:min(len(events), n-at)]
-		for i := range events {
-			events[i] = push.Event{Topic: name(at + i), Data: payload}
-		}
-		if _, err := b.Publish(t.Context(), events...); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // A replay is paged from the server: it never is in memory.
 func TestReplayNeedsLittleMemory(t *testing.T) {
-	n := 20_000
-	if *long {
-		n = 1_000_000
-	}
-	s := ownServer(t)
-	b := natsbroker.NewWithConfig(connect(t, s.url()), natsbroker.Config{Count: -1})
-	publishMany(t, b, n, func(int) string { return "a" })
-	hub := push.NewHub(b, push.WithDrainWindow(0))
-	t.Cleanup(func() { _ = hub.Shutdown(context.Background()) })
-	site := &site{T: t, server: s, hub: hub}
-	site.untilReady()
-	before := liveHeap()
-	site.subscribe(push.FromOldest())
-	var peak int64
-	for got, batches := 0, 0; got < n; batches++ {
-		batch := site.next()
-		if batch.Gap != nil {
-			t.Fatalf("gap %+v", batch.Gap)
-		}
-		got += len(batch.Messages)
-		peak = max(peak, heap()-before)
-	}
-	t.Logf("a replay of %d events needs %.1f MB", n, float64(peak)/megabyte)
-	if peak > 32*megabyte {
-		t.Errorf("a replay of %d events needs %d bytes", n, peak)
-	}
+	pushtest.Replay(t, natsbroker.NewWithConfig(connect(t, ownServer(t).url()), natsbroker.Config{Count: -1}), *long)
 }
 
 // Topics that nobody uses any more leave nothing behind: neither in the stream nor
@@ -85,8 +32,10 @@ func TestManyTopicsLeaveOnlyTheFloor(t *testing.T) {
 	t.Cleanup(func() { _ = s.hub.Shutdown(context.Background()) })
 	s.untilReady()
 	start := s.publish(1)[0]
-	before := liveHeap()
-	publishMany(t, s.broker, n, func(i int) string { return fmt.Sprint("visitors/", i) })
+	before := pushtest.LiveHeap()
+	pushtest.PublishMany(t, s.broker, n, func(i int) push.Event {
+		return push.Event{Topic: fmt.Sprint("visitors/", i), Data: payload}
+	})
 	head, err := s.hub.Head(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +55,7 @@ func TestManyTopicsLeaveOnlyTheFloor(t *testing.T) {
 	if g := s.gap(push.ReasonTrimmed); g.To.Seq < head.Seq {
 		t.Errorf("the gap of a reader from before ends at %v, the head is %v", g.To, head)
 	}
-	grown := liveHeap() - before
+	grown := pushtest.LiveHeap() - before
 	t.Logf("%d topics later the node has %.1f MB more", n, float64(grown)/megabyte)
 	if grown > 8*megabyte {
 		t.Errorf("%d topics leave %d bytes behind", n, grown)

@@ -16,15 +16,16 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/push/natsbroker"
 	"github.com/dualpush-go/dualpush/push/pushtest/fleet"
 )
 
-// nodeURL and nodeReplicas make this test binary a node of a fleet.
+// nodeURL and nodeReplicas make this test binary a node of a fleet, over no server if
+// the URL is inMemory.
 const (
 	nodeURL      = "NATSBROKER_NODE_URL"
 	nodeReplicas = "NATSBROKER_NODE_REPLICAS"
+	inMemory     = "memory:"
 )
 
 // long makes the tests as long as they are worth; see make soak-fleet.
@@ -38,7 +39,7 @@ func nodeConfig() natsbroker.Config {
 
 func runNode(url string) {
 	if url == inMemory {
-		_ = fleet.Main(push.NewMemory())
+		_ = fleet.InMemory()
 		os.Exit(0)
 	}
 	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.ReconnectWait(50*time.Millisecond))

@@ -3,6 +3,7 @@ package redisbroker_test
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strconv"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/dualpush-go/dualpush/push"
+	"github.com/dualpush-go/dualpush/push/pushtest/fleet"
 	"github.com/dualpush-go/dualpush/push/redisbroker"
 )
 
@@ -232,4 +234,12 @@ func brokerHop(b *testing.B, s *server) func() {
 		brokerPublish(b, from, 1)
 		<-came
 	}
+}
+
+// Of a node's processor time a delivery ≤ 1.1 of what it takes over the memory broker
+// is promised.
+func BenchmarkNode(b *testing.B) {
+	fleet.CompareNodes(b,
+		func(b *testing.B) *exec.Cmd { return nodeCommand(startServer(b, everysec...).socket()) },
+		func(*testing.B) *exec.Cmd { return nodeCommand(inMemory) })
 }

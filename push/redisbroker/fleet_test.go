@@ -18,13 +18,20 @@ import (
 )
 
 // nodeSocket makes this test binary a node of a fleet, and says where its server
-// is.
-const nodeSocket = "REDISBROKER_NODE_SOCKET"
+// is: nowhere if it is inMemory.
+const (
+	nodeSocket = "REDISBROKER_NODE_SOCKET"
+	inMemory   = "memory:"
+)
 
 // everythingIsKept has topics lose nothing while a fleet runs.
 var everythingIsKept = []push.Rule{{Pattern: "**", Retention: push.Retention{Count: -1}}}
 
 func runNode(socket string) {
+	if socket == inMemory {
+		_ = fleet.InMemory()
+		os.Exit(0)
+	}
 	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: socket})
 	b := redisbroker.NewWithConfig(rdb, redisbroker.Config{Rules: everythingIsKept, Timeout: 3 * time.Second})
 	if err := errors.Join(fleet.Main(b), rdb.Close()); err != nil {
@@ -36,9 +43,13 @@ func runNode(socket string) {
 
 // nodes are processes that know a server.
 func (s *server) nodes() (fleet.Node, error) {
+	return fleet.StartProcess(nodeCommand(s.socket()))
+}
+
+func nodeCommand(socket string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), nodeSocket+"="+s.socket())
-	return fleet.StartProcess(cmd)
+	cmd.Env = append(os.Environ(), nodeSocket+"="+socket)
+	return cmd
 }
 
 // TestFleetSurvivesKills: two nodes and the server are killed again and again.
