@@ -45,7 +45,7 @@ func startServer(tb testing.TB, args ...string) *server {
 
 func newServer(tb testing.TB, args ...string) *server {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "rb") //nolint:usetesting // TempDir is too long for a socket's path
+	dir, err := os.MkdirTemp("", "rb") // TempDir is too long for a socket's path
 	if err != nil {
 		tb.Fatal(err)
 	}

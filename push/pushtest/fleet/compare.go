@@ -33,21 +33,23 @@ func CompareNodes(b *testing.B, log, memory func(b *testing.B) *exec.Cmd) {
 
 func compareNodes(b *testing.B, log, memory *loaded, burst int) {
 	b.Helper()
-	const times = 100 // long enough for the clock
-	log.bursts(b, burst, times)
-	memory.bursts(b, burst, times)
+	log.bursts(b, burst)
+	memory.bursts(b, burst)
 	var ours, theirs time.Duration
 	n := 0
 	for b.Loop() {
-		ours += log.bursts(b, burst, times)
-		theirs += memory.bursts(b, burst, times)
+		ours += log.bursts(b, burst)
+		theirs += memory.bursts(b, burst)
 		n += loadedClients * burst * times
 	}
 	b.ReportMetric(float64(ours.Nanoseconds())/float64(n), "cpu-ns/delivery")
 	b.ReportMetric(ours.Seconds()/theirs.Seconds(), "of_the_memory_broker")
 }
 
-const loadedClients = 1000
+const (
+	loadedClients = 1000
+	times         = 100 // long enough for the clock
+)
 
 // loaded is a node, which is a process, under load.
 type loaded struct {
@@ -70,9 +72,9 @@ func startLoaded(b *testing.B, cmd *exec.Cmd) *loaded {
 	return &loaded{load, cmd.Process.Pid}
 }
 
-// bursts publishes some events some times, waits each time until every client has
+// bursts publishes some events a hundred times, waits each time until every client has
 // them, and returns the processor time that it took the node.
-func (n *loaded) bursts(b *testing.B, events, times int) time.Duration {
+func (n *loaded) bursts(b *testing.B, events int) time.Duration {
 	b.Helper()
 	const size = 128
 	before := cpu(b, n.pid)
