@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"slices"
 	"sync"
@@ -19,6 +20,7 @@ type client struct {
 	number  int
 	topics  []string
 	query   string
+	http    *http.Client  // with the client's grants
 	started chan struct{} // closed when it knows where it starts
 	mark    chan string   // the marks it got
 
@@ -42,6 +44,7 @@ func newClient(r *run, i int) *client {
 		c.topics = []string{topic(i), topic(i/2) + "/**", "mark"}
 	}
 	c.query = "/events?" + url.Values{"topic": c.topics}.Encode()
+	c.http = &http.Client{Transport: grants{r.http.Transport, c.topics}}
 	return c
 }
 
@@ -59,7 +62,11 @@ func (c *client) why() error {
 
 // read reads until the run ends, on one transport after the other.
 func (c *client) read() {
+	for c.run.ctx.Err() == nil && !c.pry() {
+		c.run.breathe()
+	}
 	for c.run.ctx.Err() == nil {
+		c.pry()
 		c.mu.Lock()
 		t, after := transports[c.tries%len(transports)], ""
 		c.tries++
@@ -69,7 +76,7 @@ func (c *client) read() {
 		c.mu.Unlock()
 		ctx, cancel := context.WithCancel(c.run.ctx)
 		left := shortest + rand.IntN(longest-shortest)
-		err := t.read(ctx, c.run.http, c.run.node()+c.query, after, func(said told) error {
+		err := t.read(ctx, c.http, c.run.node()+c.query, after, func(said told) error {
 			c.hear(t.name, said)
 			if left -= len(said.events); left < 0 {
 				return errHangUp

@@ -2,7 +2,7 @@
 // that serve a mount, and are killed, over an engine that is broken, while
 // clients read and publish. The clients go on at whatever node answers, each time
 // on another transport, at the same cursor; they hold what they get against the
-// invariants I1 to I7 and I10 of docs/PROTOCOL.md.
+// invariants I1 to I8 and I10 of docs/PROTOCOL.md.
 package fleet
 
 import (

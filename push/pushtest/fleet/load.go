@@ -51,7 +51,7 @@ func (l *Load) connect(addr string) error {
 		return err
 	}
 	l.conns = append(l.conns, c)
-	if _, err := fmt.Fprintf(c, "GET /topics/%s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", loadTopic, addr); err != nil {
+	if _, err := fmt.Fprintf(c, "GET /topics/%s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s: [\"**\"]\r\n\r\n", loadTopic, addr, grantsHeader); err != nil {
 		return err
 	}
 	buf := make([]byte, 16<<10)

@@ -48,7 +48,7 @@ func Main(b push.Broker) error {
 func Serve(ctx context.Context, l net.Listener, b push.Broker) error {
 	hub := push.NewHub(b, push.WithDrainWindow(0))
 	mount, err := rest.New(rest.Config{
-		Hub: hub, Auth: rest.Public(push.Sub("**"), push.History("**")),
+		Hub: hub, Auth: rest.AuthFunc(granted),
 		Heartbeat: time.Second, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
