@@ -50,17 +50,15 @@ func (q *request) patchSubscriptions(c *conn) error {
 // postMessage does what the same JSON does as a WebSocket frame.
 func (q *request) postMessage(c *conn) error {
 	body, p := q.readBody()
-	if p == nil {
-		p = checkUTF8(body)
-	}
 	if p != nil {
 		return p
 	}
-	a, err := ws.ParseAction(body)
-	if err != nil {
-		return problemf(http.StatusBadRequest, "%s", err)
+	a, p := parseAction(body)
+	if p != nil {
+		return p
 	}
 	var res any
+	var err error
 	if q.token != nil && a.Kind == ws.Credentials {
 		res, err = c.replace(q.r.Context(), q.token)
 	} else {
@@ -70,6 +68,17 @@ func (q *request) postMessage(c *conn) error {
 		return err
 	}
 	return writeJSON(q.w, http.StatusOK, res)
+}
+
+func parseAction(body []byte) (*ws.Action, *Problem) {
+	if p := checkUTF8(body); p != nil {
+		return nil, p
+	}
+	a, err := ws.ParseAction(body)
+	if err != nil {
+		return nil, problemf(http.StatusBadRequest, "%s", err)
+	}
+	return a, nil
 }
 
 func (q *request) deleteConnection(c *conn) error {

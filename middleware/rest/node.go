@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dualpush-go/dualpush/push"
@@ -20,13 +21,13 @@ type node struct {
 	name  string
 	mount string // equals have the same
 
-	join     sync.Once
-	starting sync.Mutex
-	busy     chan struct{} // holds one for each request of others that is being served
+	join      sync.Once
+	starting  sync.Mutex
+	listening atomic.Bool
+	busy      chan struct{} // holds one for each request of others that is being served
 
-	mu        sync.Mutex
-	listening bool
-	waiting   map[string]chan int // for answers, by the names of requests; gets how many parts one has
+	mu      sync.Mutex
+	waiting map[string]chan int // for answers, by the names of requests; gets how many parts one has
 }
 
 const (
@@ -106,29 +107,17 @@ func (n *node) lives(ctx context.Context, name string) (bool, error) {
 func (n *node) listen() error {
 	n.starting.Lock()
 	defer n.starting.Unlock()
-	if n.isListening() {
+	if n.listening.Load() {
 		return nil
 	}
 	sub, err := n.h.subscribeTo(nodeTopic)
 	if err != nil {
 		return err
 	}
-	n.setListening(true)
+	n.listening.Store(true)
 	l := &listener{hear: n.hear, lost: func() {}} // who asked is told that nobody answered
-	l.start(sub, func() { n.setListening(false) })
+	l.start(sub, func() { n.listening.Store(false) })
 	return nil
-}
-
-func (n *node) isListening() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.listening
-}
-
-func (n *node) setListening(yes bool) {
-	n.mu.Lock()
-	n.listening = yes
-	n.mu.Unlock()
 }
 
 // note is what nodes tell each other on the log. What somebody must not read who

@@ -29,7 +29,6 @@ type question struct {
 	Who        storedPrincipal  `json:"who"`
 	Token      *storedPrincipal `json:"token,omitempty"` // whom the token in the body stood for
 	IP         netip.Addr       `json:"ip"`
-	Remote     string           `json:"remote"`
 }
 
 // reply is the answer: a response, or the problem that the request failed with.
@@ -87,7 +86,7 @@ func noReply(client context.Context, err error) error {
 
 func (q *request) question() (*question, error) {
 	ask := &question{
-		Op: q.op.id, Connection: q.arg, IfMatch: q.r.Header.Get("If-Match"), Who: storedPrincipal(*q.who), IP: q.ip, Remote: q.r.RemoteAddr,
+		Op: q.op.id, Connection: q.arg, IfMatch: q.r.Header.Get("If-Match"), Who: storedPrincipal(*q.who), IP: q.ip,
 	}
 	if len(q.op.takes) == 0 {
 		return ask, nil
@@ -105,9 +104,9 @@ func (q *request) question() (*question, error) {
 
 // verifyIn replaces a token in a message by whom it stands for.
 func (q *request) verifyIn(ask *question) error {
-	a, err := ws.ParseAction(ask.Body)
-	if err != nil {
-		return problemf(http.StatusBadRequest, "%s", err)
+	a, p := parseAction(ask.Body)
+	if p != nil {
+		return p
 	}
 	if a.Kind != ws.Credentials {
 		return nil
@@ -184,7 +183,6 @@ func (h *Handler) carryOut(ctx context.Context, ask *question) (r *reply) {
 	if err != nil {
 		return problemReply(AsProblem(err))
 	}
-	req.RemoteAddr = ask.Remote
 	req.Header.Set("If-Match", ask.IfMatch)
 	who := Principal(ask.Who)
 	q := &request{Handler: h, w: w, r: req, op: op, who: &who, ip: ask.IP, arg: ask.Connection, token: (*Principal)(ask.Token)}

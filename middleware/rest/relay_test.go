@@ -114,6 +114,7 @@ func TestConnectionIsControlledFromAnyNode(t *testing.T) {
 				{"POST", "/messages", `{"action":"publish","event":"push.x","data":1}`, 422, nil},
 				{"POST", "/messages", `{"action":"publish","data":1}`, 404, []string{"User: bob"}},
 				{"POST", "/messages", `{"action":"credentials","token":"x"}`, 501, nil},
+				{"POST", "/messages", "{\"action\":\"credentials\",\"token\":\"\xff\"}", 400, nil},
 				{"POST", "/messages", `{"action":"dance"}`, 400, nil},
 				{"POST", "/messages", strings.Repeat("x", 65<<10), 413, nil},
 				{"PUT", "/credentials", "", 200, []string{"Less: 1"}},
