@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"container/heap"
 	"time"
 )
@@ -37,20 +38,12 @@ type retention struct {
 
 func (r Retention) withDefaults() retention {
 	if r.Ephemeral { // only for readers that keep up
-		r.Count, r.Age = or(r.Count, 128), or(r.Age, time.Minute)
+		r.Count, r.Age = cmp.Or(r.Count, 128), cmp.Or(r.Age, time.Minute)
 	}
 	return retention{
-		count: max(or(r.Count, DefaultCount), 0), bytes: max(or(r.Bytes, DefaultBytes), 0),
-		age: max(or(r.Age, DefaultAge), 0), ephemeral: r.Ephemeral,
+		count: max(cmp.Or(r.Count, DefaultCount), 0), bytes: max(cmp.Or(r.Bytes, DefaultBytes), 0),
+		age: max(cmp.Or(r.Age, DefaultAge), 0), ephemeral: r.Ephemeral,
 	}
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // trim keeps a topic and the log within their bounds after an append.

@@ -1,6 +1,7 @@
 package natsbroker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -63,23 +64,15 @@ var ErrConfig = errors.New("natsbroker: the stream is not configured as this bro
 var ErrDisconnected = errors.New("natsbroker: not connected to NATS")
 
 func (c Config) withDefaults() Config {
-	c.Stream = or(c.Stream, "PUSH")
-	c.Prefix = or(c.Prefix, "push")
-	c.Count = or(c.Count, push.DefaultCount)
-	c.Age = max(or(c.Age, push.DefaultAge), 0)
-	c.MaxBytes = or(c.MaxBytes, -1)
-	c.Replicas = or(c.Replicas, 1)
-	c.StoreBytes = or(c.StoreBytes, push.DefaultStoreBytes)
-	c.Timeout = or(c.Timeout, 5*time.Second)
+	c.Stream = cmp.Or(c.Stream, "PUSH")
+	c.Prefix = cmp.Or(c.Prefix, "push")
+	c.Count = cmp.Or(c.Count, push.DefaultCount)
+	c.Age = max(cmp.Or(c.Age, push.DefaultAge), 0)
+	c.MaxBytes = cmp.Or(c.MaxBytes, -1)
+	c.Replicas = cmp.Or(c.Replicas, 1)
+	c.StoreBytes = cmp.Or(c.StoreBytes, push.DefaultStoreBytes)
+	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	return c
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // check panics if no stream can have such a name: that is a mistake in a

@@ -1,9 +1,7 @@
 package natsbroker_test
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -15,74 +13,37 @@ import (
 
 	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/push/natsbroker"
+	"github.com/dualpush-go/dualpush/push/pushtest"
 )
-
-const patience = 30 * time.Second
 
 // site is a server, a log in it, and a hub with a reader of all topics.
 type site struct {
-	*testing.T
+	*pushtest.Site
 	server *server
-	cfg    natsbroker.Config
 	js     jetstream.JetStream
-	broker *natsbroker.Broker
-	hub    *push.Hub
-	sub    *push.Subscription
-	count  int
 }
 
 // newSite returns a site whose reader is at the head.
-func newSite(t *testing.T, opts ...nats.Option) *site {
+func newSite(t *testing.T) *site {
 	t.Helper()
 	t.Parallel()
-	s := &site{T: t, server: ownServer(t), cfg: natsbroker.Config{Timeout: 2 * time.Second}}
-	s.open(opts...)
-	s.untilReady()
-	s.subscribe(push.FromHead())
+	s := siteAt(t, ownServer(t))
+	s.UntilReady()
+	s.Subscribe(push.FromHead())
 	return s
 }
 
-// open connects and starts a hub.
-func (s *site) open(opts ...nats.Option) {
-	s.Helper()
-	s.js = connect(s, s.server.url(), opts...)
-	s.broker = natsbroker.NewWithConfig(s.js, s.cfg)
-	s.hub = push.NewHub(s.broker, push.WithDrainWindow(0))
-	hub := s.hub
-	s.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := hub.Shutdown(ctx); err != nil {
-			s.Errorf("Shutdown: %v", err)
-		}
-	})
+// siteAt returns a site without a reader at a server that may be down.
+func siteAt(t *testing.T, srv *server, opts ...nats.Option) *site {
+	t.Helper()
+	s := &site{server: srv, js: connect(t, srv.url(), opts...)}
+	s.Site = pushtest.NewSite(t, s.node())
+	s.Says = srv.log.String
+	return s
 }
 
-func (s *site) subscribe(from push.Start) {
-	s.Helper()
-	sub, err := s.hub.Subscribe(s.Context(), []string{"**"}, from)
-	if err != nil {
-		s.Fatalf("Subscribe: %v", err)
-	}
-	s.Cleanup(sub.Close)
-	s.sub = sub
-}
-
-// eventually waits until ok, and says what the hub says if it never is.
-func (s *site) eventually(what string, ok func() bool) {
-	s.Helper()
-	pause := time.NewTicker(10 * time.Millisecond)
-	defer pause.Stop()
-	for end := time.Now().Add(patience); !ok(); <-pause.C {
-		if time.Now().After(end) {
-			s.Fatalf("%s: not after %v; the hub says: %v; the server: %s", what, patience, s.hub.Ready(), s.server.log.String())
-		}
-	}
-}
-
-func (s *site) untilReady() {
-	s.Helper()
-	s.eventually("the hub is ready", func() bool { return s.hub.Ready() == nil })
+func (s *site) node() *natsbroker.Broker {
+	return natsbroker.NewWithConfig(s.js, natsbroker.Config{Timeout: 2 * time.Second})
 }
 
 // whileDown kills the server, does something and starts it, and returns when the
@@ -90,7 +51,7 @@ func (s *site) untilReady() {
 func (s *site) whileDown(do func() error) {
 	s.Helper()
 	s.server.kill(syscall.SIGKILL)
-	s.eventually("the connection notices that the server is gone", func() bool { return !s.js.Conn().IsConnected() })
+	s.Eventually("the connection notices that the server is gone", func() bool { return !s.js.Conn().IsConnected() })
 	if do != nil {
 		if err := do(); err != nil {
 			s.Fatal(err)
@@ -99,82 +60,8 @@ func (s *site) whileDown(do func() error) {
 	if err := s.server.start(); err != nil {
 		s.Fatal(err)
 	}
-	s.eventually("the connection is back", s.js.Conn().IsConnected)
-	s.untilReady()
-}
-
-// unready waits until the hub says why it is not ready, in certain words.
-func (s *site) unready(words ...string) {
-	s.Helper()
-	s.eventually(fmt.Sprintf("the hub says that it is not ready, and %q", words), func() bool {
-		err := s.hub.Ready()
-		if !errors.Is(err, push.ErrNotReady) {
-			return false
-		}
-		for _, w := range words {
-			if !strings.Contains(err.Error(), w) {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-// publish publishes n events.
-func (s *site) publish(n int) (ids []push.ID) {
-	s.Helper()
-	for range n {
-		s.count++
-		id, err := s.hub.Publish(s.Context(), push.Event{Topic: "a", Data: fmt.Append(nil, s.count)})
-		if err != nil {
-			s.Fatalf("Publish: %v", err)
-		}
-		ids = append(ids, id...)
-	}
-	return ids
-}
-
-// next returns the next batch with an event or a gap.
-func (s *site) next() push.Batch {
-	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), patience)
-	defer cancel()
-	for {
-		b, err := s.sub.Next(ctx)
-		if err != nil {
-			s.Fatalf("Next: %v; the hub says: %v", err, s.hub.Ready())
-		}
-		if b.Gap != nil || len(b.Messages) > 0 {
-			return b
-		}
-	}
-}
-
-// gets fails unless the reader gets these events next, and no gap.
-func (s *site) gets(want ...push.ID) {
-	s.Helper()
-	for len(want) > 0 {
-		b := s.next()
-		if b.Gap != nil {
-			s.Fatalf("the reader got the gap %+v, want the events %v", b.Gap, want)
-		}
-		for _, m := range b.Messages {
-			if len(want) == 0 || m.ID != want[0] {
-				s.Fatalf("the reader got %v, want %v", m.ID, want)
-			}
-			want = want[1:]
-		}
-	}
-}
-
-// gap fails unless the reader is told a gap for a reason next.
-func (s *site) gap(reason push.Reason) *push.Gap {
-	s.Helper()
-	b := s.next()
-	if b.Gap == nil || b.Gap.Reason != reason {
-		s.Fatalf("the reader got the gap %+v and %d events, want a gap %q", b.Gap, len(b.Messages), reason)
-	}
-	return b.Gap
+	s.Eventually("the connection is back", s.js.Conn().IsConnected)
+	s.UntilReady()
 }
 
 // Row 44: the mount works, readiness says no and why, it keeps trying.
@@ -185,11 +72,10 @@ func TestServerIsDownAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.remove)
-	s := &site{T: t, server: server}
-	s.open()
-	s.unready("not connected to NATS")
+	s := siteAt(t, server)
+	s.Unready("not connected to NATS")
 	begun := time.Now()
-	if _, err := s.hub.Publish(t.Context(), push.Event{Topic: "a"}); !errors.Is(err, natsbroker.ErrDisconnected) {
+	if _, err := s.Hub.Publish(t.Context(), push.Event{Topic: "a"}); !errors.Is(err, natsbroker.ErrDisconnected) {
 		t.Errorf("Publish while the server is down: %v", err)
 	}
 	if d := time.Since(begun); d > time.Second {
@@ -198,81 +84,80 @@ func TestServerIsDownAtStart(t *testing.T) {
 	if err := server.start(); err != nil {
 		t.Fatal(err)
 	}
-	s.untilReady()
-	s.subscribe(push.FromHead())
-	s.gets(s.publish(3)...)
+	s.UntilReady()
+	s.Subscribe(push.FromHead())
+	s.Gets(s.Publish(3)...)
 }
 
 func TestWrongCredentialsAreNamed(t *testing.T) {
 	t.Parallel()
-	s := &site{T: t, server: ownServer(t)}
-	s.server.kill(syscall.SIGKILL)
-	s.server.args = []string{"--user", "app", "--pass", "secret"}
-	if err := s.server.startWith(nats.UserInfo("app", "secret")); err != nil {
+	srv := ownServer(t)
+	srv.kill(syscall.SIGKILL)
+	srv.args = []string{"--user", "app", "--pass", "secret"}
+	if err := srv.startWith(nats.UserInfo("app", "secret")); err != nil {
 		t.Fatal(err)
 	}
-	s.open(nats.UserInfo("app", "wrong"), nats.IgnoreAuthErrorAbort())
-	s.unready("Authorization Violation")
-	s.server.kill(syscall.SIGKILL)
-	s.server.args = []string{"--user", "app", "--pass", "wrong"} // now it is right
-	if err := s.server.startWith(nats.UserInfo("app", "wrong")); err != nil {
+	s := siteAt(t, srv, nats.UserInfo("app", "wrong"), nats.IgnoreAuthErrorAbort())
+	s.Unready("Authorization Violation")
+	srv.kill(syscall.SIGKILL)
+	srv.args = []string{"--user", "app", "--pass", "wrong"} // now it is right
+	if err := srv.startWith(nats.UserInfo("app", "wrong")); err != nil {
 		t.Fatal(err)
 	}
-	s.untilReady()
-	s.publish(1)
+	s.UntilReady()
+	s.Publish(1)
 }
 
 // Whatever a topic may be, the server takes its subject.
 func TestEveryTopicFitsASubject(t *testing.T) {
 	s := newSite(t)
 	for _, topic := range []string{strings.Repeat("a.", 100), strings.Repeat(">", 200), strings.Repeat("\u20ac/", 15) + strings.Repeat(" ", 100), "a/.b/c d/e>"} {
-		ids, err := s.hub.Publish(t.Context(), push.Event{Topic: topic})
+		ids, err := s.Hub.Publish(t.Context(), push.Event{Topic: topic})
 		if err != nil {
 			t.Errorf("Publish to %q: %v", topic, err)
 			continue
 		}
-		s.gets(ids...)
-		if p, err := s.hub.History(t.Context(), push.Query{Topics: []string{topic}}); err != nil || len(p.Events) != 1 || p.Events[0].Topic != topic {
+		s.Gets(ids...)
+		if p, err := s.Hub.History(t.Context(), push.Query{Topics: []string{topic}}); err != nil || len(p.Events) != 1 || p.Events[0].Topic != topic {
 			t.Errorf("History of %q: %+v, error %v", topic, p, err)
 		}
 	}
-	if _, err := s.hub.Publish(t.Context(), push.Event{Topic: strings.Repeat("a", 201)}); !errors.Is(err, push.ErrInvalid) {
+	if _, err := s.Hub.Publish(t.Context(), push.Event{Topic: strings.Repeat("a", 201)}); !errors.Is(err, push.ErrInvalid) {
 		t.Errorf("Publish to a topic of 201 bytes: %v", err)
 	}
 }
 
 func TestServerWithoutJetStreamIsNamed(t *testing.T) {
 	t.Parallel()
-	s := &site{T: t, server: ownServer(t)}
-	s.server.kill(syscall.SIGKILL)
-	s.server.noJetStream = true
-	if err := s.server.start(); err != nil {
+	srv := ownServer(t)
+	srv.kill(syscall.SIGKILL)
+	srv.noJetStream = true
+	if err := srv.start(); err != nil {
 		t.Fatal(err)
 	}
-	s.open()
-	s.unready("no JetStream answers")
+	siteAt(t, srv).Unready("no JetStream answers")
 }
 
 // A stream with other limits would leave other evidence: it is refused, by name,
 // and taken as soon as it is right.
 func TestWrongStreamConfigurationIsNamed(t *testing.T) {
 	t.Parallel()
-	s := &site{T: t, server: ownServer(t)}
-	js := connect(t, s.server.url())
+	srv := ownServer(t)
+	js := connect(t, srv.url())
 	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "PUSH", Subjects: []string{"push.>"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.open()
-	s.unready(`stream "PUSH"`, "max_msgs_per_subject is -1, not 1001", "deny_purge is false, not true", "subjects is")
-	if _, err := s.hub.Publish(t.Context(), push.Event{Topic: "a"}); !errors.Is(err, natsbroker.ErrConfig) {
+	s := siteAt(t, srv)
+	s.Unready(`stream "PUSH"`, "max_msgs_per_subject is -1, not 1001", "deny_purge is false, not true", "subjects is")
+	if _, err := s.Hub.Publish(t.Context(), push.Event{Topic: "a"}); !errors.Is(err, natsbroker.ErrConfig) {
 		t.Errorf("Publish: %v", err)
 	}
 	if err := js.DeleteStream(t.Context(), "PUSH"); err != nil {
 		t.Fatal(err)
 	}
-	s.untilReady()
-	s.publish(1)
+	s.UntilReady()
+	s.Publish(1)
 }
 
 // Row 45: the reader stays, publishing fails at once, and what was published
@@ -280,29 +165,29 @@ func TestWrongStreamConfigurationIsNamed(t *testing.T) {
 func TestServerIsKilledMidStream(t *testing.T) {
 	s := newSite(t)
 	for range 3 {
-		before := s.publish(5)
+		before := s.Publish(5)
 		s.server.kill(syscall.SIGKILL)
-		s.unready()
+		s.Unready()
 		begun := time.Now()
-		if _, err := s.hub.Publish(t.Context(), push.Event{Topic: "a"}); err == nil || time.Since(begun) > time.Second {
+		if _, err := s.Hub.Publish(t.Context(), push.Event{Topic: "a"}); err == nil || time.Since(begun) > time.Second {
 			t.Errorf("Publish while the server is down: error %v after %v", err, time.Since(begun))
 		}
 		s.whileDown(nil)
-		s.gets(append(before, s.publish(5)...)...)
+		s.Gets(append(before, s.Publish(5)...)...)
 	}
 }
 
 // Row 46: a server that lost its end. The reader had seen what is gone.
 func TestServerLosesItsEnd(t *testing.T) {
 	s := newSite(t)
-	first := s.publish(10)
-	s.gets(first...)
+	first := s.Publish(10)
+	s.Gets(first...)
 	s.whileDown(func() error { return s.server.cutTail("PUSH", 3) })
-	next := s.publish(4) // takes sequences that are free again
+	next := s.Publish(4) // takes sequences that are free again
 	if next[0].Seq > first[9].Seq || next[0].Epoch == first[0].Epoch {
 		t.Fatalf("the first event after the loss is %+v, the first lost one was %+v", next[0], first[7])
 	}
-	if g := s.gap(push.ReasonEpoch); g.From != first[9] || g.To.Epoch != next[0].Epoch {
+	if g := s.Gap(push.ReasonEpoch); g.From != first[9] || g.To.Epoch != next[0].Epoch {
 		t.Errorf("the reader at %+v got the gap %+v", first[9], g)
 	}
 }
@@ -310,24 +195,22 @@ func TestServerLosesItsEnd(t *testing.T) {
 // Row 46, when no node remembers: the cursor tells.
 func TestServerLosesItsEndAndAllNodesRestart(t *testing.T) {
 	s := newSite(t)
-	first := s.publish(10)
-	s.sub.Close()
-	if err := s.hub.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	first := s.Publish(10)
+	s.Close()
 	s.server.kill(syscall.SIGKILL)
 	if err := errors.Join(s.server.cutTail("PUSH", 3), s.server.start()); err != nil {
 		t.Fatal(err)
 	}
-	s.open()
-	s.untilReady()
-	s.subscribe(push.After(first[9]))
-	s.gap(push.ReasonEpoch) // beyond the head
-	s.publish(10)
-	s.subscribe(push.After(first[8]))
-	s.gap(push.ReasonEpoch) // another event
-	s.subscribe(push.After(first[6]))
-	if b := s.next(); b.Gap != nil {
+	s.js = connect(t, s.server.url())
+	s.Open(s.node())
+	s.UntilReady()
+	s.Subscribe(push.After(first[9]))
+	s.Gap(push.ReasonEpoch) // beyond the head
+	s.Publish(10)
+	s.Subscribe(push.After(first[8]))
+	s.Gap(push.ReasonEpoch) // another event
+	s.Subscribe(push.After(first[6]))
+	if b := s.Next(); b.Gap != nil {
 		t.Errorf("after an event that was not lost: gap %+v", b.Gap)
 	}
 }
@@ -335,39 +218,39 @@ func TestServerLosesItsEndAndAllNodesRestart(t *testing.T) {
 // The whole store comes back as it was: a backup, a volume's snapshot.
 func TestStoreDirectoryIsRolledBack(t *testing.T) {
 	s := newSite(t)
-	s.gets(s.publish(5)...)
+	s.Gets(s.Publish(5)...)
 	backup := t.TempDir()
 	s.whileDown(func() error { return os.CopyFS(backup, os.DirFS(s.server.dir)) })
-	s.gets(s.publish(5)...)
+	s.Gets(s.Publish(5)...)
 	s.whileDown(func() error {
 		return errors.Join(os.RemoveAll(s.server.dir), os.CopyFS(s.server.dir, os.DirFS(backup)))
 	})
-	s.publish(1)
-	s.gap(push.ReasonEpoch)
+	s.Publish(1)
+	s.Gap(push.ReasonEpoch)
 }
 
 // The disk is empty: the log begins again, in another epoch.
 func TestStoreDirectoryIsWiped(t *testing.T) {
 	s := newSite(t)
-	s.gets(s.publish(5)...)
+	s.Gets(s.Publish(5)...)
 	s.whileDown(func() error { return os.RemoveAll(s.server.dir) })
-	s.publish(1)
-	s.gap(push.ReasonEpoch)
+	s.Publish(1)
+	s.Gap(push.ReasonEpoch)
 }
 
 // Rows 47 and 50: publishing works and the connection is fine, but the feed
 // brings nothing. It still sends heartbeats.
 func TestFeedIsDeadAndPublishingWorks(t *testing.T) {
 	s := newSite(t)
-	s.gets(s.publish(1)...)
+	s.Gets(s.Publish(1)...)
 	until := time.Now().Add(time.Hour)
 	s.eachConsumer(func(name string) error {
 		_, err := s.js.PauseConsumer(t.Context(), "PUSH", name, until)
 		return err
 	})
-	ids := s.publish(3)
+	ids := s.Publish(3)
 	begun := time.Now()
-	s.gets(ids...)
+	s.Gets(ids...)
 	if d := time.Since(begun); d > 10*time.Second {
 		t.Errorf("noticed after %v", d)
 	}
@@ -395,11 +278,11 @@ func (s *site) eachConsumer(do func(name string) error) {
 func TestConsumerIsDeleted(t *testing.T) {
 	s := newSite(t)
 	for range 3 {
-		s.gets(s.publish(2)...)
+		s.Gets(s.Publish(2)...)
 		s.eachConsumer(func(name string) error { return s.js.DeleteConsumer(t.Context(), "PUSH", name) })
-		s.gets(s.publish(3)...)
+		s.Gets(s.Publish(3)...)
 	}
-	if err := s.hub.Ready(); err != nil {
+	if err := s.Hub.Ready(); err != nil {
 		t.Errorf("the hub is not ready: %v", err)
 	}
 }
@@ -407,7 +290,7 @@ func TestConsumerIsDeleted(t *testing.T) {
 // Row 51: what would leave a hole without evidence is not possible.
 func TestNobodyCanPurge(t *testing.T) {
 	s := newSite(t)
-	ids := s.publish(5)
+	ids := s.Publish(5)
 	stream, err := s.js.Stream(t.Context(), "PUSH")
 	if err != nil {
 		t.Fatal(err)
@@ -421,13 +304,13 @@ func TestNobodyCanPurge(t *testing.T) {
 			t.Errorf("%s: the server did it", what)
 		}
 	}
-	s.gets(ids...)
+	s.Gets(ids...)
 }
 
 // Row 51: somebody lowers the limits.
 func TestStreamIsEdited(t *testing.T) {
 	s := newSite(t)
-	s.gets(s.publish(5)...)
+	s.Gets(s.Publish(5)...)
 	stream, err := s.js.Stream(t.Context(), "PUSH")
 	if err != nil {
 		t.Fatal(err)
@@ -438,19 +321,19 @@ func TestStreamIsEdited(t *testing.T) {
 	if _, err := s.js.UpdateStream(t.Context(), wrong); err != nil {
 		t.Fatal(err)
 	}
-	s.unready("max_msgs_per_subject is 2, not 1001")
+	s.Unready("max_msgs_per_subject is 2, not 1001")
 	if _, err := s.js.UpdateStream(t.Context(), right); err != nil {
 		t.Fatal(err)
 	}
-	s.untilReady()
-	s.gets(s.publish(2)...)
+	s.UntilReady()
+	s.Gets(s.Publish(2)...)
 }
 
 // Row 51: the stream is replaced by an empty one while nothing else happens. An
 // ordered consumer would wait for ever.
 func TestStreamIsRecreatedByAnother(t *testing.T) {
 	s := newSite(t)
-	s.gets(s.publish(5)...)
+	s.Gets(s.Publish(5)...)
 	stream, err := s.js.Stream(t.Context(), "PUSH")
 	if err != nil {
 		t.Fatal(err)
@@ -462,11 +345,11 @@ func TestStreamIsRecreatedByAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	s.eventually("Publish works", func() bool {
-		_, err := s.hub.Publish(t.Context(), push.Event{Topic: "a"})
+	s.Eventually("Publish works", func() bool {
+		_, err := s.Hub.Publish(t.Context(), push.Event{Topic: "a"})
 		return err == nil
 	})
-	s.gap(push.ReasonEpoch)
+	s.Gap(push.ReasonEpoch)
 	if d := time.Since(begun); d > 10*time.Second {
 		t.Errorf("noticed after %v", d)
 	}
@@ -476,40 +359,40 @@ func TestStreamIsRecreatedByAnother(t *testing.T) {
 // with an idempotency key it can be tried again.
 func TestServerStopsAndPublishIsTriedAgain(t *testing.T) {
 	s := newSite(t)
-	s.gets(s.publish(1)...)
+	s.Gets(s.Publish(1)...)
 	if err := s.server.freeze(); err != nil {
 		t.Fatal(err)
 	}
 	e := push.Event{Topic: "a", Data: []byte("once"), Idem: "key"}
 	begun := time.Now()
-	_, err := s.hub.Publish(t.Context(), e)
+	_, err := s.Hub.Publish(t.Context(), e)
 	if d := time.Since(begun); err == nil || d > 5*time.Second {
 		t.Errorf("Publish to a server that stands still: error %v after %v", err, d)
 	}
 	s.server.thaw()
 	var ids []push.ID
-	s.eventually("Publish works", func() bool {
-		ids, err = s.hub.Publish(t.Context(), e)
+	s.Eventually("Publish works", func() bool {
+		ids, err = s.Hub.Publish(t.Context(), e)
 		return err == nil
 	})
-	s.gets(append(ids, s.publish(2)...)...)
+	s.Gets(append(ids, s.Publish(2)...)...)
 }
 
 func TestEventAboveTheServersLimit(t *testing.T) {
 	s := newSite(t)
 	small := push.Event{Topic: "a", Data: []byte("small")}
-	_, err := s.hub.Publish(t.Context(), small, push.Event{Topic: "a", Data: make([]byte, 1<<20)})
+	_, err := s.Hub.Publish(t.Context(), small, push.Event{Topic: "a", Data: make([]byte, 1<<20)})
 	if !errors.Is(err, push.ErrTooLarge) || !strings.Contains(err.Error(), "1048576") {
 		t.Errorf("Publish of an event above the server's limit: %v", err)
 	}
-	if head, err := s.hub.Head(t.Context()); err != nil || head.Seq != 0 {
+	if head, err := s.Hub.Head(t.Context()); err != nil || head.Seq != 0 {
 		t.Errorf("one event of two was too large: head %v, error %v", head, err)
 	}
-	ids, err := s.hub.Publish(t.Context(), push.Event{Topic: "a", Data: make([]byte, 1<<20-64)})
+	ids, err := s.Hub.Publish(t.Context(), push.Event{Topic: "a", Data: make([]byte, 1<<20-64)})
 	if err != nil {
 		t.Fatalf("Publish of an event just below the limit: %v", err)
 	}
-	s.gets(ids...)
+	s.Gets(ids...)
 }
 
 func TestNamesThatNoStreamCanHavePanic(t *testing.T) {

@@ -1,7 +1,6 @@
 package natsbroker_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -25,34 +24,32 @@ func TestManyTopicsLeaveOnlyTheFloor(t *testing.T) {
 	if *long {
 		n = 1_000_000
 	}
-	s := &site{T: t, server: ownServer(t), cfg: natsbroker.Config{Age: 2 * time.Second, Count: 100}}
-	s.js = connect(t, s.server.url())
-	s.broker = natsbroker.NewWithConfig(s.js, s.cfg)
-	s.hub = push.NewHub(s.broker, push.WithDrainWindow(0), push.WithWindow(1, megabyte))
-	t.Cleanup(func() { _ = s.hub.Shutdown(context.Background()) })
-	s.untilReady()
-	start := s.publish(1)[0]
+	js := connect(t, ownServer(t).url())
+	b := natsbroker.NewWithConfig(js, natsbroker.Config{Age: 2 * time.Second, Count: 100})
+	s := pushtest.NewSite(t, b, push.WithWindow(1, megabyte))
+	s.UntilReady()
+	start := s.Publish(1)[0]
 	before := pushtest.LiveHeap()
-	pushtest.PublishMany(t, s.broker, n, func(i int) push.Event {
+	pushtest.PublishMany(t, b, n, func(i int) push.Event {
 		return push.Event{Topic: fmt.Sprint("visitors/", i), Data: payload}
 	})
-	head, err := s.hub.Head(t.Context())
+	head, err := s.Hub.Head(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.eventually("the stream has nothing but ticks", func() bool {
-		stream, err := s.js.Stream(t.Context(), "PUSH")
+	s.Eventually("the stream has nothing but ticks", func() bool {
+		stream, err := js.Stream(t.Context(), "PUSH")
 		if err != nil {
 			t.Fatal(err)
 		}
 		state := stream.CachedInfo().State
 		return state.NumSubjects <= 1 && state.Msgs <= 4
 	})
-	if now, err := s.hub.Head(t.Context()); err != nil || now != head {
+	if now, err := s.Hub.Head(t.Context()); err != nil || now != head {
 		t.Errorf("the head was %v and is %v, error %v", head, now, err)
 	}
-	s.subscribe(push.After(start))
-	if g := s.gap(push.ReasonTrimmed); g.To.Seq < head.Seq {
+	s.Subscribe(push.After(start))
+	if g := s.Gap(push.ReasonTrimmed); g.To.Seq < head.Seq {
 		t.Errorf("the gap of a reader from before ends at %v, the head is %v", g.To, head)
 	}
 	grown := pushtest.LiveHeap() - before

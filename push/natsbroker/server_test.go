@@ -33,6 +33,9 @@ const fewHistories = "8"
 // otherwise: most of them wait most of the time.
 const atATime = "6"
 
+// patience is how long tests wait for what must happen.
+const patience = 30 * time.Second
+
 // leftByNATS is a goroutine of nats.go that waits for ever if its connection is
 // closed before it has begun: it reads the channel then that Close has cleared.
 var leftByNATS = goleak.IgnoreTopFunction("github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect")
@@ -140,7 +143,7 @@ func (s *server) startWith(opts ...nats.Option) error {
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		nc, err := nats.Connect(s.url(), append(opts, nats.Timeout(time.Second))...)
 		if err != nil {
 			continue
@@ -154,7 +157,7 @@ func (s *server) startWith(opts ...nats.Option) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("nats-server is not up after 30 s: %s", s.log.String())
+	return fmt.Errorf("nats-server is not up after %v: %s", patience, s.log.String())
 }
 
 // kill ends the server with a signal, and waits.

@@ -27,17 +27,17 @@ type Site struct {
 
 // NewSite returns a site without a reader. Its hub is shut down when the test
 // ends.
-func NewSite(tb testing.TB, b push.Broker) *Site {
+func NewSite(tb testing.TB, b push.Broker, opts ...push.HubOption) *Site {
 	tb.Helper()
 	s := &Site{TB: tb}
-	s.Open(b)
+	s.Open(b, opts...)
 	return s
 }
 
 // Open puts a hub over another broker in the place of that which the site has:
 // as a process that was started again.
-func (s *Site) Open(b push.Broker) {
-	hub := push.NewHub(b, push.WithDrainWindow(0))
+func (s *Site) Open(b push.Broker, opts ...push.HubOption) {
+	hub := push.NewHub(b, append(opts, push.WithDrainWindow(0))...)
 	s.Hub = hub
 	s.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), guard)
@@ -161,15 +161,14 @@ func (s *Site) Gets(want ...push.ID) {
 	}
 }
 
-// Gap fails unless the reader is told a gap for a reason next. It returns the
-// batch.
-func (s *Site) Gap(reason push.Reason) push.Batch {
+// Gap fails unless the reader is told a gap for a reason next.
+func (s *Site) Gap(reason push.Reason) *push.Gap {
 	s.Helper()
 	b := s.Next()
 	if b.Gap == nil || b.Gap.Reason != reason {
 		s.Fatalf("the reader got the gap %+v and %d events, want a gap %q", b.Gap, len(b.Messages), reason)
 	}
-	return b
+	return b.Gap
 }
 
 // Reaches waits until the reader has got an event, and fails if it is told a gap

@@ -1,6 +1,7 @@
 package redisbroker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,20 +46,12 @@ var ErrConfig = errors.New("redisbroker: the server is not configured as this br
 var ErrDisconnected = errors.New("redisbroker: no answer from Redis")
 
 func (c Config) withDefaults() Config {
-	c.Name = or(c.Name, "push")
+	c.Name = cmp.Or(c.Name, "push")
 	c.Rules = slices.Clone(c.Rules)
-	c.Feed = or(c.Feed, 10_000)
-	c.MaxEvent = or(c.MaxEvent, 1<<20)
-	c.Timeout = or(c.Timeout, 5*time.Second)
+	c.Feed = cmp.Or(c.Feed, 10_000)
+	c.MaxEvent = cmp.Or(c.MaxEvent, 1<<20)
+	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	return c
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // check returns why no log can be like this, or nil.
@@ -96,8 +89,8 @@ func (c *Config) rule(topic string) retention {
 
 func retentionOf(r push.Rule) retention {
 	return retention{
-		count:     max(or(r.Count, push.DefaultCount), 0),
-		age:       max(or(r.Age, push.DefaultAge), 0),
+		count:     max(cmp.Or(r.Count, push.DefaultCount), 0),
+		age:       max(cmp.Or(r.Age, push.DefaultAge), 0),
 		ephemeral: r.Ephemeral,
 	}
 }

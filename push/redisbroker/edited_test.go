@@ -45,7 +45,7 @@ func TestKeysAreEdited(t *testing.T) {
 			s.Reaches(s.PublishTo("b", 1)[0])
 			s.Open(s.node()) // one who comes back to another node
 			s.Subscribe(push.After(ids[2]))
-			g := s.Gap(c.reason).Gap
+			g := s.Gap(c.reason)
 			if g.To.Epoch != next.Epoch || g.To.Seq >= next.Seq || g.Reason == push.ReasonTrimmed && g.To.Seq < ids[3].Seq {
 				t.Errorf("of #4 to #10 something is gone, #%d is there, the gap is %+v", next.Seq, g)
 			}

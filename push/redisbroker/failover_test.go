@@ -161,7 +161,7 @@ func TestReplicaThatLagsTakesOver(t *testing.T) {
 	if next.Epoch == lost[0].Epoch {
 		t.Fatalf("the log went on as %v, though %v were lost", next, lost)
 	}
-	if g := p.Gap(push.ReasonEpoch).Gap; g.From != lost[2] || g.To.Epoch != next.Epoch {
+	if g := p.Gap(push.ReasonEpoch); g.From != lost[2] || g.To.Epoch != next.Epoch {
 		t.Errorf("the reader at %v got the gap %+v", lost[2], g)
 	}
 }

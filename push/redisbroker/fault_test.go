@@ -194,7 +194,7 @@ func TestServerLosesItsEnd(t *testing.T) {
 			if next[0].Epoch == lost[0].Epoch {
 				t.Fatalf("the first event after the loss is %+v, the first lost one was %+v", next[0], lost[0])
 			}
-			if g := s.Gap(push.ReasonEpoch).Gap; g.From != lost[2] || g.To.Epoch != next[0].Epoch {
+			if g := s.Gap(push.ReasonEpoch); g.From != lost[2] || g.To.Epoch != next[0].Epoch {
 				t.Errorf("the reader at %+v got the gap %+v", lost[2], g)
 			}
 			s.Subscribe(push.After(lost[0])) // as one who comes back

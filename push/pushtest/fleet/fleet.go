@@ -6,6 +6,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -86,9 +87,9 @@ func (f Fleet) Run(tb testing.TB) Outcome {
 }
 
 func (f Fleet) run(ctx context.Context) (Outcome, []error) {
-	f.Nodes, f.Clients, f.Events = or(f.Nodes, 2), or(f.Clients, 20), or(f.Events, 1000)
-	f.Converge = or(f.Converge, 10*time.Second)
-	f.Patience = or(f.Patience, 3*time.Minute+time.Duration(f.Events*f.Clients)*time.Millisecond)
+	f.Nodes, f.Clients, f.Events = cmp.Or(f.Nodes, 2), cmp.Or(f.Clients, 20), cmp.Or(f.Events, 1000)
+	f.Converge = cmp.Or(f.Converge, 10*time.Second)
+	f.Patience = cmp.Or(f.Patience, 3*time.Minute+time.Duration(f.Events*f.Clients)*time.Millisecond)
 	ctx, cancel := context.WithTimeout(ctx, f.Patience)
 	r := &run{Fleet: f, ctx: ctx, ledger: map[string]note{}, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * f.Clients}}}
 	r.outcome.Deliveries = map[string]int{}
@@ -105,14 +106,6 @@ func (f Fleet) run(ctx context.Context) (Outcome, []error) {
 	r.load()
 	r.verdict()
 	return r.outcome, r.errs
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // run is a Fleet under way.
