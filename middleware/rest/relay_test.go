@@ -426,6 +426,13 @@ func TestDisconnectReachesAllNodes(t *testing.T) {
 		sites[1].follow("/topics/wall", ann) // nothing is void
 		sites[0].publish("wall", "1")
 		stays.messages("1")
+		if err := h.Disconnect(t.Context(), rest.Revocation{Subject: "bob"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		var end closeData
+		if stays.expect("push.close", &end); end.Code != push.CloseForbidden || end.Reason == "" {
+			t.Errorf("without a reason: push.close %+v", end)
+		}
 	})
 }
 

@@ -119,6 +119,21 @@ func TestRevocationReachesTheOtherNode(t *testing.T) {
 	})
 }
 
+// cutOff is a broker whose Tail can be cut off.
+type cutOff struct {
+	push.Broker
+	cut atomic.Bool
+}
+
+func (b *cutOff) Tail(ctx context.Context, after push.ID, deliver func([]push.Event) error) error {
+	return b.Broker.Tail(ctx, after, func(events []push.Event) error {
+		if b.cut.Load() {
+			return errAway
+		}
+		return deliver(events)
+	})
+}
+
 // A node that starts later, or whose log has lost the news, has it from the
 // store.
 func TestRevocationIsKnownToNodesThatMissedIt(t *testing.T) {
@@ -131,13 +146,23 @@ func TestRevocationIsKnownToNodesThatMissedIt(t *testing.T) {
 			return s
 		}
 		a := node(push.NewHub(struct{ push.Broker }{broker}))
+		away := &cutOff{Broker: struct{ push.Broker }{broker}}
+		b := node(push.NewHub(away))
 		admin, ann, bob := i.issue("admin", 0, push.Manage("**")), i.issue("ann", 0), i.issue("bob", 0)
+		es := b.follow("/topics/wall", ann)
+		away.cut.Store(true)
 		for _, sub := range []string{"ann", "x", "y"} {
 			a.expect(http.StatusNoContent, a.post("/revocations", `{"sub":"`+sub+`"}`, admin))
 		}
 		late := node(push.NewHub(struct{ push.Broker }{broker}))
 		late.expect(http.StatusUnauthorized, late.get("/topics/wall", ann))
 		late.expect(http.StatusOK, late.get("/topics/wall", bob))
+		away.cut.Store(false)
+		var end closeData
+		if es.expect("push.close", &end); end.Code != push.CloseForbidden {
+			t.Errorf("push.close %+v", end)
+		}
+		b.expect(http.StatusUnauthorized, b.get("/topics/wall", ann))
 	})
 }
 

@@ -137,6 +137,10 @@ func TestRevocationsAreKeptAsLongAsTheTokensOfAFastClock(t *testing.T) {
 		if got := status(ann); got != http.StatusUnauthorized {
 			t.Errorf("a revoked token works again in its last seconds: %d", got)
 		}
+		h, _ = newHandler(t, rest.Config{Auth: i, PublicURL: "https://app.example.com", Hub: s.hub})
+		if got := status(ann); got != http.StatusUnauthorized {
+			t.Errorf("a node that starts then has it no more: %d", got)
+		}
 	})
 }
 
