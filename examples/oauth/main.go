@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/dualpush-go/dualpush/examples/internal/serve"
 )
 
 type options struct {
@@ -59,34 +60,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{
-		Handler:           a.handler(),
-		ReadHeaderTimeout: 5 * time.Second, // no WriteTimeout: streams have deadlines of their own
-		IdleTimeout:       2 * time.Minute,
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
 	fmt.Fprintf(out, "The app is on %s, its identity provider on %s\n", o.public, o.issuer)
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	fmt.Fprintln(out, "Draining.")
-	return drain(a, server)
-}
-
-// drainTime bounds how long the app takes to end.
-const drainTime = 5 * time.Second
-
-// drain ends the streams first: Server.Shutdown would wait for the EventSources
-// for ever and does not know the WebSockets.
-func drain(a *app, server *http.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
-	defer cancel()
-	err := a.hub.Shutdown(ctx)
-	if server.Shutdown(ctx) != nil { // browsers connect ahead, which counts as a request for five seconds
-		_ = server.Close()
-	}
-	return err
+	return serve.Until(ctx, l, a.handler(), 5*time.Second, func(ctx context.Context) error {
+		fmt.Fprintln(out, "Draining.")
+		return a.hub.Shutdown(ctx)
+	})
 }

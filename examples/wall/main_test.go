@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -70,7 +71,12 @@ func (p *program) drain(t *testing.T, signal os.Signal) error {
 
 func (p *program) get(t *testing.T, path, accept string) *http.Response {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+path, http.NoBody)
+	return p.ask(t, path, accept, http.NoBody)
+}
+
+func (p *program) ask(t *testing.T, path, accept string, body io.Reader) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,6 +91,7 @@ func (p *program) get(t *testing.T, path, accept string) *http.Response {
 }
 
 func TestThePageIsServedWithItsGuards(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	for path, media := range map[string]string{
 		"/": "text/html", "/wall.js": "text/javascript", "/link.js": "text/javascript", "/view.js": "text/javascript",
@@ -111,11 +118,15 @@ func TestThePageIsServedWithItsGuards(t *testing.T) {
 	}
 }
 
-// TestSignalDrainsLiveStreams guards against http.Server.Shutdown, which hangs on an
-// SSE stream and forgets hijacked ones.
+// TestSignalDrainsLiveStreams guards against http.Server.Shutdown, which forgets the
+// streams that have taken their connection, and hangs on the others.
 func TestSignalDrainsLiveStreams(t *testing.T) {
+	t.Parallel()
 	p := start(t)
-	stream := p.get(t, "/push/topics/wall", "text/event-stream")
+	streams := []*http.Response{
+		p.get(t, "/push/topics/wall", "text/event-stream"),
+		p.ask(t, "/push/topics/wall", "text/event-stream", strings.NewReader("{}")), // with a body it cannot take its connection
+	}
 	socket, _, err := websocket.Dial(t.Context(), p.url+"/push/topics/wall", &websocket.DialOptions{Subprotocols: []string{"push.v1"}})
 	if err != nil {
 		t.Fatal(err)
@@ -130,12 +141,30 @@ func TestSignalDrainsLiveStreams(t *testing.T) {
 	if took := time.Since(begun); took > 6*time.Second {
 		t.Errorf("draining took %v", took)
 	}
-	body, err := io.ReadAll(stream.Body)
-	if err != nil || !strings.Contains(string(body), "event: push.close") || !strings.Contains(string(body), "retry:") {
-		t.Errorf("the EventSource was told %q, %v; want a push.close and when to come back", body, err)
+	for _, stream := range streams {
+		body, err := io.ReadAll(stream.Body)
+		if err != nil || !strings.Contains(string(body), "event: push.close") || !strings.Contains(string(body), "retry:") {
+			t.Errorf("the EventSource was told %q, %v; want a push.close and when to come back", body, err)
+		}
 	}
 	if code := readToEnd(t.Context(), socket); code != websocket.StatusServiceRestart {
 		t.Errorf("the WebSocket was closed with %d, want 1012", code)
+	}
+}
+
+// A browser opens connections that it may never use: they must not make an orderly
+// end an error.
+func TestConnectionThatWasOpenedAheadIsNoErrorAtTheEnd(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	ahead, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ahead.Close() }()
+	p.get(t, "/healthz", "*/*") // the server has taken that one before
+	if err := p.drain(t, syscall.SIGTERM); err != nil {
+		t.Errorf("the wall ended with %v", err)
 	}
 }
 
@@ -149,6 +178,7 @@ func readToEnd(ctx context.Context, socket *websocket.Conn) websocket.StatusCode
 }
 
 func TestAPostIsAnsweredAndInTheHistory(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/push/topics/wall", strings.NewReader(`{"text":" hi "}`))
 	if err != nil {
