@@ -144,18 +144,25 @@ func TestButtonsKillStartAndRestart(t *testing.T) {
 	}
 }
 
-// A node must not outlive the program that started it, however that ends.
+// A node must not outlive the program that started it, however that ends, and must
+// not end before it: Ctrl-C in a terminal interrupts both.
 func TestNodesEndWithTheirParent(t *testing.T) {
 	t.Parallel()
-	broker, err := startBroker(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer broker.WaitForShutdown()
-	defer broker.Shutdown()
-	c := newChild("a", "-nats", broker.ClientURL())
+	c := newChild("a", onNATS(t)...)
 	if err := c.start(); err != nil {
 		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	ready := func() bool { return isReady(t.Context(), client, c.addr) }
+	eventually(t, "the node is ready", ready)
+	if err := c.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 { // it would take a moment
+		if !ready() {
+			t.Error("an interrupt has begun the end of the node, and not of its parent")
+			break
+		}
 	}
 	c.mu.Lock()
 	c.ending = true // by what comes now

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 	"time"
 
@@ -65,6 +66,7 @@ func runNode(ctx context.Context, args []string, out io.Writer) error {
 	}
 	defer disconnect()
 	if o.child {
+		signal.Ignore(os.Interrupt) // a terminal sends it to the parent, too, and a second signal would end us at once
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)
 		go func() {
