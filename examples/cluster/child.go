@@ -74,12 +74,9 @@ func (c *child) start() error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cmd, c.stdin, c.gone, c.addr, c.ending, c.ready, c.open = cmd, stdin, make(chan struct{}), addr, false, false, 0
+	c.cmd, c.stdin, c.gone, c.addr, c.ending, c.ready = cmd, stdin, make(chan struct{}), addr, false, false
 	c.starts++
 	go c.watch(cmd, lines)
-	if c.stopped { // meanwhile
-		_ = cmd.Process.Kill()
-	}
 	return nil
 }
 

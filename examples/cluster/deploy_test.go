@@ -92,16 +92,11 @@ func haproxy(t *testing.T, nodes ...string) string {
 // when one is drained nobody is refused.
 func TestNothingIsLostBehindHAProxy(t *testing.T) {
 	t.Parallel()
-	broker, err := startBroker(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer broker.WaitForShutdown()
-	defer broker.Shutdown()
+	log := onNATS(t)
 	nodes, addrs := make([]*child, 2), []string{"", "", freeAddr(t)} // the third is never there
 	for i := range nodes {
 		addrs[i] = freeAddr(t)
-		nodes[i] = newChild(string(rune('a'+i)), "-nats", broker.ClientURL(), "-addr", addrs[i], "-drain", "1s", "-grace", "5s")
+		nodes[i] = newChild(string(rune('a'+i)), append(log, "-addr", addrs[i], "-drain", "1s", "-grace", "5s")...)
 		if err := nodes[i].start(); err != nil {
 			t.Fatal(err)
 		}

@@ -24,17 +24,7 @@ import (
 // engines are what nodes can have their log on: each starts one, and returns the
 // flags of a node.
 var engines = map[string]func(t *testing.T) []string{
-	"NATS": func(t *testing.T) []string {
-		broker, err := startBroker(t.TempDir())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			broker.Shutdown()
-			broker.WaitForShutdown()
-		})
-		return []string{"-nats", broker.ClientURL()}
-	},
+	"NATS": onNATS,
 	"Redis": func(t *testing.T) []string {
 		dir, err := os.MkdirTemp("", "redis") // t.TempDir is too long for a socket's path
 		if err != nil {
@@ -51,6 +41,19 @@ var engines = map[string]func(t *testing.T) []string{
 		})
 		return []string{"-redis", "unix://" + dir + "/s"}
 	},
+}
+
+func onNATS(t *testing.T) []string {
+	t.Helper()
+	broker, err := startBroker(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		broker.Shutdown()
+		broker.WaitForShutdown()
+	})
+	return []string{"-nats", broker.ClientURL()}
 }
 
 // onNodes is a test on every engine, with n mounts and what starts one more.

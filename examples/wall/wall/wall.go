@@ -64,7 +64,7 @@ func New(broker push.Broker, opts Options) *Wall {
 	c := newCensus(w.hub, opts.Node)
 	w.visitors = newVisitors(c.publish)
 	if opts.Node != "" { // one that died before may have left its counts behind
-		time.AfterFunc(0, func() { c.publish(w.visitors.counts()) })
+		go c.publish(w.visitors.counts())
 	}
 	return w
 }
