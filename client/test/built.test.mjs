@@ -18,7 +18,7 @@ test("dist is what the sources make: if not, run npm run build", (t) => {
   for (const file of files) assert.equal(readFileSync(join(DIST, file), "utf8"), readFileSync(join(fresh, file), "utf8"), file);
 });
 
-const LIMITS = { "client.js": 5000, "share.js": 1500, "eventsource.js": 3500, "react.js": 1000 }; // bytes
+const LIMITS = { "client.js": 5000, "share.js": 1500, "eventsource.js": 1700, "react.js": 500 }; // bytes, as README.md says
 
 for (const [file, most] of Object.entries(LIMITS)) {
   test(`${file} has at most ${most} bytes, minified and by gzip -9`, () => {
