@@ -18,9 +18,9 @@ var engineChecks = []check{
 	{name: "Lose/tail", run: loseTail, says: sayTailGap},
 	{name: "Rewind/positions", run: rewindPositions, says: sayVerified + "\nthe cursor is not of this log"},
 	{name: "Rewind/tail", run: rewindTail, says: sayTailGap},
-	{name: "Restart/keeps", run: restartKeeps,
+	{name: "Restart/keeps", run: restartKeeps, alone: true,
 		says: "When it returns nil, the events are in the log: a History or Tail that begins then sees them."},
-	{name: "Restart/tail", run: restartTail,
+	{name: "Restart/tail", run: restartTail, alone: true,
 		says: "Any other error says that it cannot go on for now: call it again, after the last event that it delivered."},
 	{name: "Reopen/same_log", run: reopenSameLog,
 		says: "Sequences strictly increase within an epoch, in one total order over all topics; they may have holes."},
@@ -63,6 +63,9 @@ func (b *subject) rewind(n int) {
 
 func (b *subject) restart() {
 	b.Helper()
+	if !b.alone {
+		b.Fatalf("pushtest: a check that restarts the engine must say that it runs alone")
+	}
 	if b.engine.Restart == nil {
 		b.Skipf("Instance.Restart is nil")
 	}

@@ -29,7 +29,7 @@ type Harness struct {
 
 	// Parallel says that checks may run in parallel: New is called
 	// concurrently, and what is done to the engine of one Instance leaves those
-	// of others alone.
+	// of others alone. Only Restart need not: nothing else runs meanwhile.
 	Parallel bool
 
 	// Costly says that each call is a round trip: of the longest tables of

@@ -31,6 +31,7 @@ type check struct {
 	says   string // the sentences of the contract that it proves, verbatim, one a line
 	run    func(*env)
 	optOut func(*Harness) bool // nil: nobody can opt out of it
+	alone  bool                // nothing else runs meanwhile: it restarts the engine
 }
 
 // checks are all checks of what a broker does.
@@ -57,7 +58,7 @@ var modes = []mode{
 
 func (c check) test(t *testing.T, h *Harness, m mode) {
 	t.Helper()
-	if h.Parallel {
+	if h.Parallel && !c.alone {
 		t.Parallel()
 	}
 	bubble(t, h, func(tb testing.TB) { tb.Helper(); c.prove(tb, h, m) })
@@ -85,7 +86,7 @@ func (c check) judge(tb testing.TB, h *Harness, m mode) {
 			tb.Logf("the contract says: %s", c.says)
 		}
 	})
-	c.run(&env{tester: tb, host: tb, harness: h, mode: m})
+	c.run(&env{tester: tb, host: tb, harness: h, mode: m, alone: c.alone})
 }
 
 // bubble runs f with a t in a synctest bubble, if the harness allows it.
@@ -114,4 +115,5 @@ type env struct {
 	host    testing.TB // for Harness.New; tester may be a *rapid.T
 	harness *Harness
 	mode    mode
+	alone   bool // as the check says
 }
