@@ -27,6 +27,7 @@ type pair struct {
 	master, replica *server
 	toReplica       *redis.Client
 	sentinel        string
+	toSentinel      *redis.SentinelClient
 }
 
 func newPair(t *testing.T) *pair {
@@ -40,10 +41,10 @@ func newPair(t *testing.T) *pair {
 	p.toReplica = p.replica.open(t)
 	startSentinel(t, ports[0], ports[2])
 	eventually(t, "the replica follows", func() bool { return p.infoOfReplica("master_link_status") == "up" })
+	p.toSentinel = redis.NewSentinelClient(&redis.Options{Addr: p.sentinel})
+	t.Cleanup(func() { _ = p.toSentinel.Close() })
 	eventually(t, "Sentinel knows the replica", func() bool {
-		rdb := redis.NewSentinelClient(&redis.Options{Addr: p.sentinel})
-		defer func() { _ = rdb.Close() }()
-		list, err := rdb.Replicas(t.Context(), "log").Result()
+		list, err := p.toSentinel.Replicas(t.Context(), "log").Result()
 		return err == nil && len(list) == 1 && list[0]["flags"] == "slave"
 	})
 	return p
@@ -166,15 +167,40 @@ func TestReplicaThatLagsTakesOver(t *testing.T) {
 	}
 }
 
+// feedOf is a hook for a client that might read the feed from any server: it reads it
+// from this one.
+type feedOf struct{ *redis.Client }
+
+func (feedOf) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (f feedOf) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "xread" {
+			return f.Process(ctx, cmd)
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (feedOf) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
 // Row 47: a client that reads from replicas hears nothing from one that is cut
 // off from its master, though the connection to it is fine.
 func TestFeedIsOfADetachedReplica(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
-	p.open(t, redis.NewFailoverClusterClient(&redis.FailoverOptions{
+	rdb := redis.NewFailoverClusterClient(&redis.FailoverOptions{
 		MasterName: "log", SentinelAddrs: []string{p.sentinel}, RouteRandomly: true,
-	}))
+	})
+	rdb.AddHook(feedOf{p.toReplica})
+	p.open(t, rdb)
 	p.Gets(p.Publish(5)...)
+	// After so long Sentinel attaches the replica again.
+	if err := p.toSentinel.Set(t.Context(), "log", "failover-timeout", "3600000").Err(); err != nil {
+		t.Fatal(err)
+	}
 	p.detach()
 	for range 3 {
 		begun := time.Now()
