@@ -55,7 +55,7 @@
 // Publishing is one script, and what the goroutines of a node publish at a time
 // is one exchange (group commit): the more publish, the cheaper it is. An event is
 // stored twice, in its topic and in the feed of all. A page of History is two
-// scripts; a pattern that matches many topics costs another for each 128. All keys
-// of a log are in one hash slot, since one total order is one writer: Cluster
+// scripts, with patterns three; above 128 topics each further 128 cost another. All
+// keys of a log are in one hash slot, since one total order is one writer: Cluster
 // gives failover, not write scaling.
 package redisbroker

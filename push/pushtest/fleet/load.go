@@ -85,7 +85,8 @@ func greet(c net.Conn, addr string, end time.Time) error {
 	if err := c.SetDeadline(end); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(c, "GET /topics/%s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s: [\"**\"]\r\n\r\n", loadTopic, addr, grantsHeader); err != nil {
+	const request = "GET /topics/%s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n%s: [\"**\"]\r\n\r\n"
+	if _, err := fmt.Fprintf(c, request, loadTopic, addr, grantsHeader); err != nil {
 		return err
 	}
 	buf := make([]byte, 1<<10)
