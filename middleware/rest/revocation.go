@@ -26,8 +26,9 @@ type Revocation struct {
 
 // Revoke makes credentials void on every node that shares the hub's log: their
 // streams end within a second with CloseForbidden, and they are refused from
-// then on until Config.MaxTokenLife is over. An error that is a *Problem with
-// status 400 says that r is empty; after any other try again.
+// then on until Config.MaxTokenLife is over; on this node before it returns. An
+// error that is a *Problem with status 400 says that r is empty; after any other
+// try again.
 func (h *Handler) Revoke(ctx context.Context, r Revocation) error {
 	if r == (Revocation{}) {
 		return problemf(http.StatusBadRequest, "say whose credentials are void: sub, sid or jti")
@@ -43,11 +44,9 @@ func (h *Handler) Revoke(ctx context.Context, r Revocation) error {
 	if err := h.hub.Store().Set(ctx, key, data, h.cfg.MaxTokenLife+2*clockSkew); err != nil {
 		return hubError(err)
 	}
+	h.learn(v)
 	_, err = h.hub.Announce(ctx, push.Event{Topic: revokedTopic, Name: revokedTopic[1:], ContentType: typeJSON, Data: data})
-	if err != nil {
-		return hubError(err)
-	}
-	return nil
+	return asHubError(err)
 }
 
 // clockSkew is how far ahead of ours a provider's clock may be; package oauth
@@ -197,14 +196,21 @@ func (rs *revocations) load(h *Handler) error {
 	return nil
 }
 
-// apply learns of a revocation and ends the streams that it concerns.
+// apply learns of a revocation that another node or the store has.
 func (h *Handler) apply(data []byte) {
 	var v revoked
 	if err := json.Unmarshal(data, &v); err != nil || v.Revocation == (Revocation{}) {
 		h.cfg.Logger.Error("push: a revocation cannot be read", "err", err)
 		return
 	}
-	h.revoked.add(v, h.cfg.MaxTokenLife)
+	h.learn(v)
+}
+
+// learn ends the streams that a revocation concerns, unless it is known.
+func (h *Handler) learn(v revoked) {
+	if !h.revoked.add(v, h.cfg.MaxTokenLife) {
+		return
+	}
 	for _, c := range h.conns.all() {
 		if who := c.principal(); v.covers(who) {
 			c.revoke()
@@ -217,7 +223,8 @@ func (c *conn) revoke() {
 	c.sub.Disconnect(&push.CloseError{Code: push.CloseForbidden, Reason: errRevoked.Error()})
 }
 
-func (rs *revocations) add(v revoked, life time.Duration) {
+// add reports whether v is news.
+func (rs *revocations) add(v revoked, life time.Duration) bool {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if rs.known == nil {
@@ -226,16 +233,18 @@ func (rs *revocations) add(v revoked, life time.Duration) {
 	key := v.key()
 	same := func(o revoked) bool { return o.Revocation == v.Revocation }
 	if i := slices.IndexFunc(rs.known[key], same); i >= 0 {
-		if rs.known[key][i].At.Before(v.At) {
+		newer := rs.known[key][i].At.Before(v.At)
+		if newer {
 			rs.known[key][i] = v
 		}
-		return
+		return newer
 	}
 	rs.known[key] = append(rs.known[key], v)
 	rs.count++
 	if rs.count > rs.pruneAt {
 		rs.prune(time.Now().Add(-life - clockSkew)) // so much later may a token be issued that is covered
 	}
+	return true
 }
 
 // prune forgets what no living token can be covered by. The caller holds mu.

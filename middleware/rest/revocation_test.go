@@ -149,7 +149,7 @@ func TestRevocationIsKnownToNodesThatMissedIt(t *testing.T) {
 		away := &cutOff{Broker: struct{ push.Broker }{broker}}
 		b := node(push.NewHub(away))
 		admin, ann, bob := i.issue("admin", 0, push.Manage("**")), i.issue("ann", 0), i.issue("bob", 0)
-		es := b.follow("/topics/wall", ann)
+		es, bobs := b.follow("/topics/wall", ann), b.follow("/topics/wall", bob)
 		away.cut.Store(true)
 		for _, sub := range []string{"ann", "x", "y"} {
 			a.expect(http.StatusNoContent, a.post("/revocations", `{"sub":"`+sub+`"}`, admin))
@@ -157,6 +157,9 @@ func TestRevocationIsKnownToNodesThatMissedIt(t *testing.T) {
 		late := node(push.NewHub(struct{ push.Broker }{broker}))
 		late.expect(http.StatusUnauthorized, late.get("/topics/wall", ann))
 		late.expect(http.StatusOK, late.get("/topics/wall", bob))
+		b.expect(http.StatusNoContent, b.post("/revocations", `{"sub":"bob"}`, admin))
+		b.expect(http.StatusUnauthorized, b.get("/topics/wall", bob)) // who was asked hears nothing, and knows
+		bobs.expect("push.close", nil)
 		away.cut.Store(false)
 		var end closeData
 		if es.expect("push.close", &end); end.Code != push.CloseForbidden {
