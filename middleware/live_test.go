@@ -234,6 +234,12 @@ func TestForeignPagesCannotOpenLiveWebSockets(t *testing.T) {
 			t.Errorf("from %q: %s, want 101 %v", origin, res.Status, allowed)
 		}
 	}
+	for header, allowed := range map[string]bool{"Bearer x": true, "Basic YW5uOng=": false, "": false} { // a browser adds passwords by itself
+		c, res := a.dial("/orders/42", "push.v1", "Origin: https://evil.example", "Authorization: "+header)
+		if (c != nil) != allowed || c == nil && res.StatusCode != http.StatusForbidden {
+			t.Errorf("with %q: %s, want 101 %v", header, res.Status, allowed)
+		}
+	}
 }
 
 func TestOriginsAndPublicURLOfALiveRoute(t *testing.T) {
