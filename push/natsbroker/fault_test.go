@@ -215,18 +215,28 @@ func TestServerLosesItsEndAndAllNodesRestart(t *testing.T) {
 	}
 }
 
-// The whole store comes back as it was: a backup, a volume's snapshot.
+// The whole store comes back as it was: a backup, a volume's snapshot. It does so
+// twice: the second time under an epoch that was replaced.
 func TestStoreDirectoryIsRolledBack(t *testing.T) {
 	s := newSite(t)
-	s.Gets(s.Publish(5)...)
+	ids := s.Publish(5)
+	s.Gets(ids...)
 	backup := t.TempDir()
 	s.whileDown(func() error { return os.CopyFS(backup, os.DirFS(s.server.dir)) })
 	s.Gets(s.Publish(5)...)
-	s.whileDown(func() error {
-		return errors.Join(os.RemoveAll(s.server.dir), os.CopyFS(s.server.dir, os.DirFS(backup)))
-	})
-	s.Publish(1)
-	s.Gap(push.ReasonEpoch)
+	epochs := map[uint64]bool{ids[0].Epoch: true}
+	for range 2 {
+		s.whileDown(func() error {
+			return errors.Join(os.RemoveAll(s.server.dir), os.CopyFS(s.server.dir, os.DirFS(backup)))
+		})
+		next := s.Publish(1)[0]
+		s.Gap(push.ReasonEpoch)
+		s.Reaches(s.Publish(1)[0])
+		if epochs[next.Epoch] {
+			t.Errorf("the epoch of %v was replaced before: %v", next, epochs)
+		}
+		epochs[next.Epoch] = true
+	}
 }
 
 // The disk is empty: the log begins again, in another epoch.
@@ -376,6 +386,29 @@ func TestServerStopsAndPublishIsTriedAgain(t *testing.T) {
 		return err == nil
 	})
 	s.Gets(append(ids, s.Publish(2)...)...)
+}
+
+// Whoever waits for an answer when the connection is lost is told at once: none
+// comes any more.
+func TestConnectionIsLostWhileAsking(t *testing.T) {
+	s := newSite(t)
+	b := s.node()
+	defer func() { _ = b.Close(t.Context()) }()
+	if err := s.server.freeze(); err != nil {
+		t.Fatal(err)
+	}
+	sent := s.js.Conn().Stats().OutMsgs
+	failed := make(chan error, 1)
+	go func() {
+		_, err := b.Head(t.Context())
+		failed <- err
+	}()
+	s.Eventually("the question is on its way", func() bool { return s.js.Conn().Stats().OutMsgs > sent })
+	s.server.kill(syscall.SIGKILL)
+	begun := time.Now()
+	if err := <-failed; !errors.Is(err, natsbroker.ErrDisconnected) || time.Since(begun) > time.Second {
+		t.Errorf("Head: error %v, %v after the connection was lost", err, time.Since(begun))
+	}
 }
 
 func TestEventAboveTheServersLimit(t *testing.T) {

@@ -37,7 +37,7 @@ func (b *Broker) watch() {
 	}()
 }
 
-var errNoAnswer = errors.New("natsbroker: no answer from NATS")
+var errNoAnswer = errors.New("no answer from NATS")
 
 // begin returns a context for one operation: it ends after Timeout, with the
 // connection, and with Close.
