@@ -74,7 +74,7 @@ func (c Config) check() error {
 // retention is that of a push.Rule with its defaults filled in; 0 is no limit.
 type retention struct {
 	count     int
-	age       time.Duration
+	age       int64 // ms
 	ephemeral bool
 }
 
@@ -90,9 +90,18 @@ func (c *Config) rule(topic string) retention {
 func retentionOf(r push.Rule) retention {
 	return retention{
 		count:     max(cmp.Or(r.Count, push.DefaultCount), 0),
-		age:       max(cmp.Or(r.Age, push.DefaultAge), 0),
+		age:       milliseconds(max(cmp.Or(r.Age, push.DefaultAge), 0)),
 		ephemeral: r.Ephemeral,
 	}
+}
+
+// milliseconds rounds up: what is more than nothing may not become 0, which is no limit.
+func milliseconds(d time.Duration) int64 {
+	ms := d.Milliseconds()
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	return ms
 }
 
 // most is how many entries a topic's stream has: one more than it promises, as

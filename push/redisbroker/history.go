@@ -181,7 +181,7 @@ func (r *reading) read(ctx context.Context, topics []topic) error {
 	for _, t := range topics {
 		rule := b.cfg.rule(t.name)
 		keys = append(keys, b.keys.topic(t.name))
-		args = append(args, t.name, rule.count, rule.age.Milliseconds())
+		args = append(args, t.name, rule.count, rule.age)
 	}
 	reply, err := b.eval(ctx, "reading history", pageScript, keys, args...)
 	if err != nil {

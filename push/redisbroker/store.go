@@ -93,7 +93,7 @@ func (s *store) run(ctx context.Context, check error, script, key string, args .
 }
 
 func (s *store) put(ctx context.Context, key string, value []byte, ttl time.Duration, how string) (bool, error) {
-	ms := (ttl + time.Millisecond - 1).Milliseconds()
+	ms := milliseconds(ttl)
 	ok, err := s.run(ctx, push.CheckStoreEntry(key, value, ttl), setScript, key, key, value, ms, how)
 	return number(ok) == 1, err
 }

@@ -91,7 +91,7 @@ func (b *Broker) sweepTopics(ctx context.Context, topics []topic) error {
 	var args []any
 	for _, t := range topics {
 		if age := b.cfg.rule(t.name).age; age > 0 && t.name != "" {
-			keys, args = append(keys, b.keys.topic(t.name)), append(args, t.name, age.Milliseconds())
+			keys, args = append(keys, b.keys.topic(t.name)), append(args, t.name, age)
 		}
 	}
 	if len(args) == 0 {

@@ -62,3 +62,18 @@ func TestManyTopicsLeaveNothing(t *testing.T) {
 		t.Errorf("from the floor on: %d events, gap %+v, error %v", len(p.Events), p.Gap, err)
 	}
 }
+
+// Redis counts in milliseconds, where 0 is no bound.
+func TestLessThanAMillisecondIsNotForEver(t *testing.T) {
+	b := redisbroker.NewWithConfig(startServer(t).open(t), redisbroker.Config{
+		Rules: []push.Rule{{Pattern: "**", Retention: push.Retention{Age: time.Microsecond}}},
+	})
+	defer func() { _ = b.Close(t.Context()) }()
+	if _, err := b.Publish(t.Context(), push.Event{Topic: "brief"}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the event is too old", func() bool {
+		p, err := b.History(t.Context(), push.Query{Topics: []string{"brief"}})
+		return err == nil && len(p.Events) == 0
+	})
+}
