@@ -146,14 +146,11 @@ func (e *Event) MediaType() string {
 	return e.Kind().MediaType()
 }
 
-// MediaType returns what an empty ContentType stands for.
+// MediaType returns what an empty ContentType stands for where the payload is of
+// this kind, KindText or KindBinary.
 func (k Kind) MediaType() string {
-	switch k {
-	case KindText:
+	if k == KindText {
 		return "text/plain; charset=utf-8"
-	case KindJSON:
-		return "application/json"
-	case KindBinary, kindBad:
 	}
 	return "application/octet-stream"
 }
