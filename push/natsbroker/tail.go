@@ -3,6 +3,7 @@ package natsbroker
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -229,7 +230,7 @@ func (t *tail) take(f *feed) error {
 	var events []push.Event
 	var broken error
 	var beyond uint64 // a sequence whose predecessor is not there
-	for _, m := range f.take() {
+	for _, m := range f.gather() {
 		meta, err := m.Metadata()
 		if err != nil || meta.Sequence.Consumer != f.expect {
 			broken = errDoubt
@@ -356,11 +357,27 @@ func (f *feed) receive(m jetstream.Msg) {
 	}
 }
 
+// burstWait is how long a burst waits for its rest. The server delivers each event as
+// it is stored, so that one burst in nine came in pieces, each of which is a write for
+// every reader.
+const burstWait = time.Millisecond
+
+// gather takes what has come and, where that came together, the rest of the burst.
+// An event that comes alone does not wait.
+func (f *feed) gather() []jetstream.Msg {
+	list := f.take(nil)
+	if len(list) > 1 && len(list) < maxTake {
+		time.Sleep(burstWait)
+		list = f.take(list)
+	}
+	return list
+}
+
 // maxTake bounds what one call of deliver gets.
 const maxTake = 512
 
-func (f *feed) take() []jetstream.Msg {
-	list := make([]jetstream.Msg, 0, min(len(f.buffer), maxTake))
+func (f *feed) take(list []jetstream.Msg) []jetstream.Msg {
+	list = slices.Grow(list, min(len(f.buffer), maxTake-len(list)))
 	for len(list) < maxTake {
 		select {
 		case m := <-f.buffer:
