@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -41,7 +42,7 @@ func TestCheckSaysWhatServeWouldAndWritesNothing(t *testing.T) {
 		}
 		w := hijacker{httptest.NewRecorder(), t}
 		w.Code = 0
-		err = ws.Check(w, r)
+		_, err = ws.Check(w, r)
 		refusal, _ := err.(*ws.HandshakeError)
 		if refusal == nil != (x.status == 0) || refusal != nil && (refusal.Status != x.status || refusal.Reason == "") {
 			t.Errorf("%s: %v, want %d", x.new, err, x.status)
@@ -51,7 +52,33 @@ func TestCheckSaysWhatServeWouldAndWritesNothing(t *testing.T) {
 		}
 	}
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
-	if refusal, ok := ws.Check(hidden{hijacker{httptest.NewRecorder(), t}}, r).(*ws.HandshakeError); !ok || refusal.Status != http.StatusNotImplemented {
+	_, err := ws.Check(hidden{hijacker{httptest.NewRecorder(), t}}, r)
+	if refusal, ok := err.(*ws.HandshakeError); !ok || refusal.Status != http.StatusNotImplemented {
 		t.Errorf("a hidden Hijacker: %v", refusal)
+	}
+}
+
+// A server that is full checks handshakes, and drops them.
+func TestADroppedHandshakeLeavesNothing(t *testing.T) {
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.ReplaceAll(handshake, "%s", ""))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	const n = 2000
+	before := heap()
+	for range n {
+		if _, err := ws.Check(hijacker{httptest.NewRecorder(), t}, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left := (heap() - before) / n; left > 100 {
+		t.Errorf("a dropped handshake leaves %d bytes", left)
 	}
 }

@@ -30,10 +30,9 @@ const (
 // that is written is written by us, in one step that nothing can come between:
 // the frames of a batch, a pong, a reply.
 type conn struct {
-	net.Conn
-	opts      *Options
-	born      time.Time
-	hubWrites bool // if the connection is the system's own
+	net.Conn // nil before the handshake
+	opts     *Options
+	born     time.Time
 
 	stream  atomic.Pointer[push.Stream] // set while the hub writes; then nobody else does
 	lock    chan struct{}               // held while writing
@@ -63,30 +62,31 @@ type conn struct {
 	lost     error            // how the connection broke
 }
 
-func newConn(opts *Options, hubWrites bool) *conn {
-	return &conn{
-		opts: opts, hubWrites: hubWrites, born: time.Now(), lock: make(chan struct{}, 1),
-		controls: newBucket(controlRate, controlBurst),
-	}
+func newConn() *conn {
+	return &conn{lock: make(chan struct{}, 1), controls: newBucket(controlRate, controlBurst)}
 }
 
-// take takes over a hijacked connection and returns small buffers for coder.
-// They replace net/http's, of 4 KB each, which would stay reachable from its
-// goroutine as long as that runs.
-func (c *conn) take(nc net.Conn, rw *bufio.ReadWriter) *bufio.ReadWriter {
-	c.Conn = nc
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
+// buffers are coder's, which writes nothing. The reader is made when it is known
+// what is below it.
+func (c *conn) buffers() *bufio.ReadWriter {
+	c.br = new(bufio.Reader)
+	return bufio.NewReadWriter(c.br, bufio.NewWriterSize(c, 16))
+}
+
+// take takes over a hijacked connection, and what was read from it. If the
+// connection is the system's own the hub may write it.
+func (c *conn) take(nc net.Conn, read *bufio.Reader, opts *Options, hubWrites bool) {
+	c.Conn, c.opts, c.born = nc, opts, time.Now()
+	early, _ := read.Peek(read.Buffered())
 	c.early = slices.Clone(early)
 	size := readSize
-	if c.hubWrites {
-		if c.direct = direct.New(nc, c.opts.WriteTimeout); c.direct != nil {
+	if hubWrites {
+		if c.direct = direct.New(nc, opts.WriteTimeout); c.direct != nil {
 			size = headerSize
 		}
 	}
-	*rw.Reader = *bufio.NewReaderSize(c, size)
-	*rw.Writer = *bufio.NewWriterSize(c, 16)
-	c.br = rw.Reader
-	return rw
+	*read = bufio.Reader{} // net/http's, of 4 KB, stays reachable as long as its goroutine runs
+	*c.br = *bufio.NewReaderSize(c, size)
 }
 
 // now is the time since the connection began.

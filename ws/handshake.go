@@ -3,8 +3,10 @@ package ws
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 
 	"github.com/coder/websocket"
@@ -28,26 +30,65 @@ type HandshakeError struct {
 
 func (e *HandshakeError) Error() string { return "ws: no handshake: " + e.Reason }
 
-// accept does the handshake. The origin is the caller's to check.
-func (s *session) accept(w http.ResponseWriter, r *http.Request) error {
+// Handshake is a request that is to become a WebSocket: Start has it become one.
+// Nothing was written, and a Handshake can be dropped. It is not for concurrent use.
+type Handshake struct {
+	w, inner http.ResponseWriter
+	r        *http.Request
+	header   http.Header // of the 101
+	conn     *conn       // without a connection below it
+	ws       *websocket.Conn
+}
+
+// Check reports what Serve and Start would refuse r for, as a *HandshakeError
+// with the headers of its answer in w. Nothing is written: so a caller that has
+// something to give up for the connection does so only if there will be one.
+func Check(w http.ResponseWriter, r *http.Request) (*Handshake, error) {
 	inner, err := hijackable(w)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	u := &upgrade{ResponseWriter: w, inner: inner, conn: s.conn}
-	s.ws, err = websocket.Accept(u, r, &websocket.AcceptOptions{
+	h := &Handshake{w: w, inner: inner, r: r, header: http.Header{}, conn: newConn()}
+	a := &answer{header: h.header, conn: h.conn}
+	h.ws, err = websocket.Accept(a, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{protocolEnvelopes, protocolPlain},
-		InsecureSkipVerify: true,
+		InsecureSkipVerify: true, // the origin is the caller's to check
 		CompressionMode:    websocket.CompressionDisabled,
-		OnPingReceived:     s.conn.onPing,
-		OnPongReceived:     s.conn.onPong,
+		OnPingReceived:     h.conn.onPing,
+		OnPongReceived:     h.conn.onPong,
 	})
 	if err != nil {
-		return u.refusal()
+		maps.Copy(w.Header(), a.header)
+		return nil, &HandshakeError{a.status, strings.TrimSpace(a.reason)}
 	}
-	s.ws.SetReadLimit(s.opts.MaxMessage)
-	return nil
+	runtime.SetFinalizer(h.ws, nil) // coder's: an object that leads back to itself is never collected with one
+	return h, nil
 }
+
+// answer is the ResponseWriter for coder's Accept. It keeps the answer, which is
+// a 101 that is written later or a refusal that is the caller's to write, and
+// hands over our connection.
+type answer struct {
+	header http.Header
+	conn   *conn
+	status int
+	reason string
+}
+
+// Header implements http.ResponseWriter.
+func (a *answer) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) { a.status = status }
+
+// Write implements http.ResponseWriter. What is written is a refusal.
+func (a *answer) Write(b []byte) (int, error) {
+	a.reason += string(b)
+	return len(b), nil
+}
+
+// Hijack implements http.Hijacker.
+func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) { return a.conn, a.conn.buffers(), nil }
 
 // hijackable returns the innermost writer, which has to be a http.Hijacker:
 // wrappers such as Echo's Response claim to be one whatever they wrap, and
@@ -62,58 +103,25 @@ func hijackable(w http.ResponseWriter) (http.ResponseWriter, error) {
 	return w, nil
 }
 
-// upgrade is the ResponseWriter for coder's Accept: it lets the 101 pass,
-// keeps back the refusals, and hands over our connection.
-type upgrade struct {
-	http.ResponseWriter
-	inner  http.ResponseWriter
-	conn   *conn
-	status int
-	reason string
-	fatal  error // it is too late for an answer
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (u *upgrade) WriteHeader(status int) {
-	if status != http.StatusSwitchingProtocols {
-		u.status = status
-		return
-	}
-	u.ResponseWriter.WriteHeader(status)
-	if w, ok := u.ResponseWriter.(interface{ WriteHeaderNow() }); ok { // of gin, which else keeps it back
-		w.WriteHeaderNow()
-	}
-}
-
-// Write implements http.ResponseWriter. What is written is a refusal.
-func (u *upgrade) Write(b []byte) (int, error) {
-	u.reason += string(b)
-	return len(b), nil
-}
-
 const withheld = "The WebSocket handshake failed: a middleware kept its answer back. The server's log names it.\n"
 
-// Hijack implements http.Hijacker. It makes sure that the 101 went out: a
-// writer that compresses or buffers keeps it back, and the client would wait
-// for ever. After a 101 a writer takes no body.
-func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if _, err := u.inner.Write([]byte(withheld)); err == nil {
-		u.fatal = fmt.Errorf("ws: the 101 did not get through %T to %T; "+
-			"keep the middleware that buffers or compresses away from this route", u.ResponseWriter, u.inner)
-		return nil, nil, u.fatal
+// upgrade sends the 101 and takes the connection. It makes sure that the 101 went
+// out: a writer that compresses or buffers keeps it back, and the client would wait
+// for ever. After a 101 a writer takes no body. On an error it is too late for an
+// answer.
+func (h *Handshake) upgrade() (net.Conn, *bufio.Reader, error) {
+	maps.Copy(h.w.Header(), h.header)
+	h.w.WriteHeader(http.StatusSwitchingProtocols)
+	if w, ok := h.w.(interface{ WriteHeaderNow() }); ok { // of gin, which else keeps it back
+		w.WriteHeaderNow()
 	}
-	nc, rw, err := http.NewResponseController(u.ResponseWriter).Hijack()
+	if _, err := h.inner.Write([]byte(withheld)); err == nil {
+		return nil, nil, fmt.Errorf("ws: the 101 did not get through %T to %T; "+
+			"keep the middleware that buffers or compresses away from this route", h.w, h.inner)
+	}
+	nc, rw, err := http.NewResponseController(h.w).Hijack()
 	if err != nil {
-		u.fatal = fmt.Errorf("ws: no hijack after the 101: %w", err)
-		return nil, nil, u.fatal
+		return nil, nil, fmt.Errorf("ws: no hijack after the 101: %w", err)
 	}
-	return u.conn, u.conn.take(nc, rw), nil
-}
-
-// refusal is why Accept failed.
-func (u *upgrade) refusal() error {
-	if u.fatal != nil {
-		return u.fatal
-	}
-	return &HandshakeError{u.status, strings.TrimSpace(u.reason)}
+	return nc, rw.Reader, nil
 }

@@ -64,22 +64,28 @@ type session struct {
 // connection ended: it is a *push.CloseError if the server did that, which the
 // client was told if it could be, and wraps ErrGone otherwise.
 func Serve(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts *Options) error {
-	s, err := newSession(w, r, sub, opts, false)
+	h, err := Check(w, r)
+	if err != nil {
+		return err
+	}
+	s, err := h.session(sub, opts, false)
 	if err != nil {
 		return err
 	}
 	return s.run(r.Context())
 }
 
-// newSession does the handshake.
-func newSession(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts *Options, hubWrites bool) (*session, error) {
-	s := &session{opts: opts.withDefaults(), sub: sub, readDone: make(chan struct{}), framer: envelopes{}}
-	s.messages = newBucket(s.opts.Rate, s.opts.Burst)
-	s.refusals = newBucket(badRate, badBurst)
-	s.conn = newConn(&s.opts, hubWrites)
-	if err := s.accept(w, r); err != nil {
+// session does the handshake.
+func (h *Handshake) session(sub *push.Subscription, opts *Options, hubWrites bool) (*session, error) {
+	nc, read, err := h.upgrade()
+	if err != nil {
 		return nil, err
 	}
+	s := &session{opts: opts.withDefaults(), sub: sub, conn: h.conn, ws: h.ws, readDone: make(chan struct{}), framer: envelopes{}}
+	s.messages = newBucket(s.opts.Rate, s.opts.Burst)
+	s.refusals = newBucket(badRate, badBurst)
+	s.conn.take(nc, read, &s.opts, hubWrites)
+	s.ws.SetReadLimit(s.opts.MaxMessage)
 	if !strings.EqualFold(s.ws.Subprotocol(), protocolEnvelopes) {
 		s.plain, s.framer = true, plain{}
 	}

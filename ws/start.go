@@ -19,13 +19,23 @@ import (
 //
 // IT DOES NOT CHECK THE ORIGIN: see Serve.
 func Start(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts *Options, ended func(error)) error {
-	s, err := newSession(w, r, sub, opts, true)
+	h, err := Check(w, r)
+	if err != nil {
+		return err
+	}
+	return h.Start(sub, opts, ended)
+}
+
+// Start is Start for a request that Check has let pass. After an error nothing is
+// left to answer.
+func (h *Handshake) Start(sub *push.Subscription, opts *Options, ended func(error)) error {
+	s, err := h.session(sub, opts, true)
 	if err != nil {
 		return err
 	}
 	d := s.conn.direct
 	if d == nil {
-		ended(s.run(r.Context()))
+		ended(s.run(h.r.Context()))
 		return nil
 	}
 	st := sub.NewStream(written{d, s.conn}, s.frames(), func(err error) {
@@ -39,7 +49,7 @@ func Start(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts 
 		ended(err)
 	})
 	s.conn.stream.Store(st)
-	s.begin(context.WithoutCancel(r.Context()))
+	s.begin(context.WithoutCancel(h.r.Context()))
 	st.Start()
 	return nil
 }

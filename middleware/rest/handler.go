@@ -47,7 +47,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // begun.
 func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, prefix string) error {
 	q := &request{Handler: h, w: w, r: Redact(r), prefix: prefix, ip: h.proxies.clientIP(r)}
-	return q.logged(q.serve())
+	return q.end(q.serve())
+}
+
+// end is the last step of a request. A stream begins here, with nothing on the
+// stack of what opened it: together with net/http's frames that would need more than
+// 8 KB, and a stack doubles.
+func (q *request) end(err error) error {
+	if q.opening != nil {
+		err = q.begin()
+	}
+	return q.logged(err)
 }
 
 // logged turns an error into a problem, and logs those that are the server's.
@@ -90,6 +100,7 @@ type request struct {
 	arg    string     // another variable of the path, escaped
 
 	op      *operation
+	opening *opening   // a stream that is to begin
 	claimed *Principal // whose credential it is that does not hold, for logs
 	token   *Principal // whom the token in the body stands for, if another node has verified it
 	hidden  bool       // the credential is where a page puts it that cannot see the status of an upgrade

@@ -148,7 +148,7 @@ func (l *Live) Stream(w http.ResponseWriter, r *http.Request, topic string, head
 		s.way = wayWebSocket
 	}
 	w.Header().Add("Vary", vary)
-	return q.logged(q.stream(s))
+	return q.end(q.stream(s))
 }
 
 // Wait returns when something is after the request's cursor in topic, or the

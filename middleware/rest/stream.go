@@ -14,12 +14,13 @@ import (
 
 // stream is a live answer.
 type stream struct {
-	topics   []string
-	single   string // the path's topic, for which plain WebSocket frames are
-	from     push.Start
-	way      way
-	envelope bool
-	fixed    bool // bound to its topics: frames cannot change them
+	topics    []string
+	single    string // the path's topic, for which plain WebSocket frames are
+	from      push.Start
+	way       way
+	envelope  bool
+	fixed     bool          // bound to its topics: frames cannot change them
+	handshake *ws.Handshake // of a WebSocket, once it is checked
 }
 
 // retryBusy is when a client comes back to a server that is full or not ready.
@@ -27,7 +28,14 @@ const retryBusy = 5 * time.Second
 
 var transports = map[way]string{waySSE: "sse", wayNDJSON: "ndjson", wayWebSocket: "ws"}
 
-// stream opens a stream and serves it until it ends.
+// opening is a stream that is ready to begin.
+type opening struct {
+	stream
+	w http.ResponseWriter
+	c *conn
+}
+
+// stream opens a stream, which end has begin.
 func (q *request) stream(s stream) error {
 	if q.r.Method == http.MethodHead {
 		return sse.Serve(q.w, q.r, nil, &sse.Options{Format: s.format()})
@@ -38,32 +46,42 @@ func (q *request) stream(s stream) error {
 		return p
 	}
 	if s.way == wayWebSocket {
-		if err := ws.Check(w, q.r); err != nil {
+		h, err := ws.Check(w, q.r)
+		if err != nil {
 			return notStarted(err)
 		}
+		s.handshake = h
 	}
 	c, err := q.open(ctx, s, transports[s.way])
 	if err != nil {
 		return q.refuse(w, s, err)
 	}
+	q.opening = &opening{s, w, c}
+	return nil
+}
+
+// begin serves the stream that was opened until it ends.
+func (q *request) begin() error {
+	o := q.opening
 	begun := false
 	defer func() {
 		if !begun {
-			c.drop()
+			o.c.drop()
 		}
 	}()
-	err = q.give(func() error {
+	err := q.give(func() error {
 		begun = true
-		return q.start(w, s, c)
+		return q.start(o)
 	})
 	if err != nil {
-		return q.refuse(w, s, err)
+		return q.refuse(o.w, o.stream, err)
 	}
 	return nil
 }
 
 // start begins to write the stream, and closes the connection at its end.
-func (q *request) start(w http.ResponseWriter, s stream, c *conn) (err error) {
+func (q *request) start(o *opening) (err error) {
+	c := o.c
 	ended := func(error) { c.close() }
 	started := false
 	defer func() {
@@ -73,13 +91,13 @@ func (q *request) start(w http.ResponseWriter, s stream, c *conn) (err error) {
 	}()
 	c.opened()
 	defer rotate(q.r.Context(), c.sub)()
-	if s.way == wayWebSocket {
+	if o.handshake != nil {
 		perSecond, burst := q.limits.connection()
-		err = ws.Start(w, q.r, c.sub, &ws.Options{
+		err = o.handshake.Start(c.sub, &ws.Options{
 			MaxMessage: q.cfg.MaxMessage, Rate: perSecond, Burst: burst, Logger: q.cfg.Logger, Actions: frames{c},
 		}, ended)
 	} else {
-		err = sse.Start(w, q.r, c.sub, &sse.Options{Format: s.format()}, ended)
+		err = sse.Start(o.w, q.r, c.sub, &sse.Options{Format: o.format()}, ended)
 	}
 	started = err == nil
 	return notStarted(err)
