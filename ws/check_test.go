@@ -2,6 +2,8 @@ package ws_test
 
 import (
 	"bufio"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dualpush-go/dualpush/push"
 	"github.com/dualpush-go/dualpush/ws"
 )
 
@@ -80,5 +83,58 @@ func TestADroppedHandshakeLeavesNothing(t *testing.T) {
 	}
 	if left := (heap() - before) / n; left > 100 {
 		t.Errorf("a dropped handshake leaves %d bytes", left)
+	}
+}
+
+// A middleware that has set a subprotocol, and one that reads the rest of a body
+// which nobody may have any more.
+func TestACheckedHandshakeStartsAmongOddMiddleware(t *testing.T) {
+	hub := push.New()
+	read := make(chan error, 1)
+	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Sec-WebSocket-Protocol", "push.v1")
+		w.Header().Set("Sec-WebSocket-Extensions", "permessage-deflate")
+		h, err := ws.Check(w, r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		sub, err := hub.Subscribe(r.Context(), []string{"a"}, push.FromHead())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := h.Start(sub, nil, func(error) { sub.Close() }); err != nil {
+			t.Error(err)
+		}
+		_, err = io.ReadAll(r.Body)
+		read <- err
+	}))
+	defer ts.Close()
+	defer kill(hub)
+	c, err := net.Dial("tcp", ts.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_, _ = fmt.Fprintf(c, handshake, "", "Content-Length: 300000\r\n")
+	br := bufio.NewReader(c)
+	resp, err := http.ReadResponse(br, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(resp, err)
+	}
+	for _, name := range []string{"Sec-Websocket-Protocol", "Sec-Websocket-Extensions"} {
+		if got := resp.Header.Values(name); got != nil {
+			t.Errorf("%s: %q was never agreed", name, got)
+		}
+	}
+	if err := <-read; err == nil {
+		t.Error("a body of 300000 bytes was read that was never sent")
+	}
+	if _, err := hub.Publish(t.Context(), push.Event{Topic: "a", Data: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(io.LimitReader(br, 3)); err != nil || string(b) != "\x81\x01x" { // a text frame, plain
+		t.Errorf("got %q, error %v", b, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -66,18 +67,19 @@ func newConn() *conn {
 	return &conn{lock: make(chan struct{}, 1), controls: newBucket(controlRate, controlBurst)}
 }
 
-// buffers are coder's, which writes nothing. The reader is made when it is known
-// what is below it.
+// buffers are coder's, which writes nothing. The reader gets its size when it is
+// known what is below it.
 func (c *conn) buffers() *bufio.ReadWriter {
-	c.br = new(bufio.Reader)
+	c.br = bufio.NewReaderSize(c, 16)
 	return bufio.NewReadWriter(c.br, bufio.NewWriterSize(c, 16))
 }
 
 // take takes over a hijacked connection, and what was read from it. If the
-// connection is the system's own the hub may write it.
-func (c *conn) take(nc net.Conn, read *bufio.Reader, opts *Options, hubWrites bool) {
+// connection is the system's own the hub may write it. net/http's buffers, of 4 KB
+// each, would stay reachable from its goroutine as long as that runs.
+func (c *conn) take(nc net.Conn, rw *bufio.ReadWriter, opts *Options, hubWrites bool) {
 	c.Conn, c.opts, c.born = nc, opts, time.Now()
-	early, _ := read.Peek(read.Buffered())
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	c.early = slices.Clone(early)
 	size := readSize
 	if hubWrites {
@@ -85,7 +87,8 @@ func (c *conn) take(nc net.Conn, read *bufio.Reader, opts *Options, hubWrites bo
 			size = headerSize
 		}
 	}
-	*read = bufio.Reader{} // net/http's, of 4 KB, stays reachable as long as its goroutine runs
+	*rw.Reader = *bufio.NewReaderSize(http.NoBody, 16)
+	*rw.Writer = *bufio.NewWriterSize(io.Discard, 16)
 	*c.br = *bufio.NewReaderSize(c, size)
 }
 

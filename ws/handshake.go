@@ -58,6 +58,7 @@ func Check(w http.ResponseWriter, r *http.Request) (*Handshake, error) {
 		OnPongReceived:     h.conn.onPong,
 	})
 	if err != nil {
+		w.Header().Del("Content-Length") // of whatever was to be answered before
 		maps.Copy(w.Header(), a.header)
 		return nil, &HandshakeError{a.status, strings.TrimSpace(a.reason)}
 	}
@@ -109,7 +110,10 @@ const withheld = "The WebSocket handshake failed: a middleware kept its answer b
 // out: a writer that compresses or buffers keeps it back, and the client would wait
 // for ever. After a 101 a writer takes no body. On an error it is too late for an
 // answer.
-func (h *Handshake) upgrade() (net.Conn, *bufio.Reader, error) {
+func (h *Handshake) upgrade() (net.Conn, *bufio.ReadWriter, error) {
+	for _, name := range []string{"Sec-Websocket-Protocol", "Sec-Websocket-Extensions"} { // what was not agreed is not said
+		h.w.Header().Del(name)
+	}
 	maps.Copy(h.w.Header(), h.header)
 	h.w.WriteHeader(http.StatusSwitchingProtocols)
 	if w, ok := h.w.(interface{ WriteHeaderNow() }); ok { // of gin, which else keeps it back
@@ -123,5 +127,5 @@ func (h *Handshake) upgrade() (net.Conn, *bufio.Reader, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("ws: no hijack after the 101: %w", err)
 	}
-	return nc, rw.Reader, nil
+	return nc, rw, nil
 }

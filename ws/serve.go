@@ -77,14 +77,14 @@ func Serve(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts 
 
 // session does the handshake.
 func (h *Handshake) session(sub *push.Subscription, opts *Options, hubWrites bool) (*session, error) {
-	nc, read, err := h.upgrade()
+	nc, rw, err := h.upgrade()
 	if err != nil {
 		return nil, err
 	}
 	s := &session{opts: opts.withDefaults(), sub: sub, conn: h.conn, ws: h.ws, readDone: make(chan struct{}), framer: envelopes{}}
 	s.messages = newBucket(s.opts.Rate, s.opts.Burst)
 	s.refusals = newBucket(badRate, badBurst)
-	s.conn.take(nc, read, &s.opts, hubWrites)
+	s.conn.take(nc, rw, &s.opts, hubWrites)
 	s.ws.SetReadLimit(s.opts.MaxMessage)
 	if !strings.EqualFold(s.ws.Subprotocol(), protocolEnvelopes) {
 		s.plain, s.framer = true, plain{}

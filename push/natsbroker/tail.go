@@ -363,7 +363,7 @@ func (f *feed) receive(m jetstream.Msg) {
 const burstWait = time.Millisecond
 
 // gather takes what has come and, where that came together, the rest of the burst.
-// An event that comes alone does not wait.
+// An event that comes alone, with nothing else on its way, does not wait.
 func (f *feed) gather() []jetstream.Msg {
 	list := f.take(nil)
 	if len(list) > 1 && len(list) < maxTake {
