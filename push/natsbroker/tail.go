@@ -230,7 +230,7 @@ func (t *tail) take(f *feed) error {
 	var events []push.Event
 	var broken error
 	var beyond uint64 // a sequence whose predecessor is not there
-	for _, m := range f.gather() {
+	for _, m := range f.gather(t.ctx) {
 		meta, err := m.Metadata()
 		if err != nil || meta.Sequence.Consumer != f.expect {
 			broken = errDoubt
@@ -364,10 +364,13 @@ const burstWait = time.Millisecond
 
 // gather takes what has come and, where that came together, the rest of the burst.
 // An event that comes alone, with nothing else on its way, does not wait.
-func (f *feed) gather() []jetstream.Msg {
+func (f *feed) gather(ctx context.Context) []jetstream.Msg {
 	list := f.take(nil)
 	if len(list) > 1 && len(list) < maxTake {
-		time.Sleep(burstWait)
+		select {
+		case <-time.After(burstWait):
+		case <-ctx.Done():
+		}
 		list = f.take(list)
 	}
 	return list
