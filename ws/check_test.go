@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -68,21 +67,15 @@ func TestADroppedHandshakeLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	heap := func() int64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
 	const n = 2000
-	before := heap()
+	before, _ := inUse()
 	for range n {
 		if _, err := ws.Check(hijacker{httptest.NewRecorder(), t}, r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if left := (heap() - before) / n; left > 100 {
+	after, _ := inUse()
+	if left := (after - before) / n; left > 100 {
 		t.Errorf("a dropped handshake leaves %d bytes", left)
 	}
 }

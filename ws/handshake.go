@@ -40,9 +40,10 @@ type Handshake struct {
 	ws       *websocket.Conn
 }
 
-// Check reports what Serve and Start would refuse r for, as a *HandshakeError
-// with the headers of its answer in w. Nothing is written: so a caller that has
-// something to give up for the connection does so only if there will be one.
+// Check returns r as a Handshake, or what Serve and Start would refuse it for, as a
+// *HandshakeError with the headers of its answer in w. Nothing is written: so a
+// caller that has something to give up for the connection does so only if there
+// will be one. It does not check the origin either: see Serve.
 func Check(w http.ResponseWriter, r *http.Request) (*Handshake, error) {
 	inner, err := hijackable(w)
 	if err != nil {

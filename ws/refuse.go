@@ -11,11 +11,7 @@ import (
 // failed: so this is for what its page can mend. Errors are those of Serve
 // before the handshake. It waits up to 2 s for the client.
 func Refuse(w http.ResponseWriter, r *http.Request, why *push.CloseError, opts *Options) error {
-	h, err := Check(w, r)
-	if err != nil {
-		return err
-	}
-	s, err := h.session(nil, opts, false)
+	s, err := newSession(w, r, nil, opts)
 	if err != nil {
 		return err
 	}

@@ -64,15 +64,20 @@ type session struct {
 // connection ended: it is a *push.CloseError if the server did that, which the
 // client was told if it could be, and wraps ErrGone otherwise.
 func Serve(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts *Options) error {
-	h, err := Check(w, r)
-	if err != nil {
-		return err
-	}
-	s, err := h.session(sub, opts, false)
+	s, err := newSession(w, r, sub, opts)
 	if err != nil {
 		return err
 	}
 	return s.run(r.Context())
+}
+
+// newSession returns one that its handler writes.
+func newSession(w http.ResponseWriter, r *http.Request, sub *push.Subscription, opts *Options) (*session, error) {
+	h, err := Check(w, r)
+	if err != nil {
+		return nil, err
+	}
+	return h.session(sub, opts, false)
 }
 
 // session does the handshake.

@@ -14,13 +14,12 @@ import (
 
 // stream is a live answer.
 type stream struct {
-	topics    []string
-	single    string // the path's topic, for which plain WebSocket frames are
-	from      push.Start
-	way       way
-	envelope  bool
-	fixed     bool          // bound to its topics: frames cannot change them
-	handshake *ws.Handshake // of a WebSocket, once it is checked
+	topics   []string
+	single   string // the path's topic, for which plain WebSocket frames are
+	from     push.Start
+	way      way
+	envelope bool
+	fixed    bool // bound to its topics: frames cannot change them
 }
 
 // retryBusy is when a client comes back to a server that is full or not ready.
@@ -31,8 +30,9 @@ var transports = map[way]string{waySSE: "sse", wayNDJSON: "ndjson", wayWebSocket
 // opening is a stream that is ready to begin.
 type opening struct {
 	stream
-	w http.ResponseWriter
-	c *conn
+	w         http.ResponseWriter
+	c         *conn
+	handshake *ws.Handshake // of a WebSocket
 }
 
 // stream opens a stream, which end has begin.
@@ -45,18 +45,17 @@ func (q *request) stream(s stream) error {
 	if p != nil {
 		return p
 	}
+	o := &opening{stream: s, w: w}
+	var err error
 	if s.way == wayWebSocket {
-		h, err := ws.Check(w, q.r)
-		if err != nil {
+		if o.handshake, err = ws.Check(w, q.r); err != nil {
 			return notStarted(err)
 		}
-		s.handshake = h
 	}
-	c, err := q.open(ctx, s, transports[s.way])
-	if err != nil {
+	if o.c, err = q.open(ctx, s, transports[s.way]); err != nil {
 		return q.refuse(w, s, err)
 	}
-	q.opening = &opening{s, w, c}
+	q.opening = o
 	return nil
 }
 

@@ -47,10 +47,12 @@
 //
 // # Cost
 //
-// Publishing is one message, pipelined. An idempotency key costs the server a
-// quarter of its throughput: only events that have one send it. A page of History
-// is four to six requests; a reader that is more than Count sequences behind and
-// asks for a pattern costs one request for each full topic that matches, too.
+// Events that reach a node together wait up to a millisecond for more, so that a
+// burst is one write for each reader. Publishing is one message, pipelined. An
+// idempotency key costs the server a quarter of its throughput: only events that
+// have one send it. A page of History is four to six requests; a reader that is
+// more than Count sequences behind and asks for a pattern costs one request for
+// each full topic that matches, too.
 // With more than one replica, pages are read from any of them, and the leader is
 // asked whether that was all.
 package natsbroker
